@@ -1,0 +1,136 @@
+"""The facts that policy judges a plan by: read by the server, never taken from the caller.
+
+Units are whole numbers, since Rego engines disagree on fractions: money in cents, shares in percent, metric values and
+thresholds in thousandths (``_milli``), times in seconds. ``None`` means «could not be read»; policy treats a missing fact
+that a rule needs as a violation.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ai_platform_mcp.core.model import Value
+
+
+class GateVerdict(Value):
+    """One evaluation of a model version against a declared threshold, as stored with the version."""
+
+    metric: str
+    value_milli: int
+    threshold_milli: int
+    verdict: Literal["pass", "fail"]
+    age_seconds: int
+
+
+class ModelFacts(Value):
+    """What the registry says of the model version that the plan concerns."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    source: str
+    digest: str | None
+    """``sha256:…`` of the artifact, None where the version is not pinned."""
+    signed: bool
+    card: bool
+    licence: str | None
+    owner_team: str
+    residency: tuple[str, ...]
+    """Regions (prefixes such as ``eu``) the model's data may be served in; empty means anywhere."""
+    gates: tuple[GateVerdict, ...]
+
+
+class ComputeFacts(Value):
+    """Accelerators the plan would take."""
+
+    purpose: Literal["train", "batch", "serve", "dev"]
+    accelerator: str
+    count: int
+    """Devices in all, over every node or replica."""
+    hours: int | None
+    spot: bool
+    checkpoint: bool
+    deadline_seconds: int | None = None
+
+
+class RolloutFacts(Value):
+    """How traffic would move."""
+
+    strategy: Literal["new", "canary", "blue_green", "all_at_once", "none"]
+    first_step_percent: int
+    current_version: str | None
+    replicas_before: int
+    replicas_after: int
+
+
+class FleetFacts(Value):
+    """Which share of an edge fleet a plan touches. ``sites`` lists each touched site."""
+
+    members: int
+    affected: int
+    share_percent: int
+    offline: int
+    sites: tuple[SiteFacts, ...] = ()
+
+
+class SiteFacts(Value):
+    """One edge site, before and after the plan."""
+
+    site: str
+    region: str
+    members: int
+    healthy_before: int
+    healthy_after: int
+    minimum_healthy: int
+    pods_evicted: int = 0
+
+
+class RetrainFacts(Value):
+    """The guards of automatic retraining."""
+
+    reason: Literal["manual", "drift", "performance", "schedule", "data"]
+    active_runs: int
+    seconds_since_last: int | None
+    consecutive_without_gain: int
+    drift_milli: int | None
+    performance_drop_milli: int | None
+
+
+class ObjectChange(Value):
+    """One object the plan changes, with the owner that the live object names."""
+
+    action: Literal["create", "update", "delete", "none"]
+    system: Literal["kubernetes", "registry", "git"]
+    kind: str
+    name: str
+    namespace: str | None
+    owner_team: str | None
+    """Team label of the live object; None for a new one or where it carries no label."""
+    replicas_removed: int = 0
+    forced: bool = False
+
+
+class QuotaFacts(Value):
+    """Where the request would stand in its queue."""
+
+    queue: str
+    flavor: str
+    nominal: int
+    used: int
+    requested: int
+    forecast: Literal["now", "queued", "never"]
+
+
+class Facts(Value):
+    """All facts of one plan. A group that does not concern the tool is None."""
+
+    model: ModelFacts | None = None
+    compute: ComputeFacts | None = None
+    rollout: RolloutFacts | None = None
+    fleet: FleetFacts | None = None
+    retrain: RetrainFacts | None = None
+    quota: QuotaFacts | None = None
+    changes: tuple[ObjectChange, ...] = ()
+
+
+FleetFacts.model_rebuild()

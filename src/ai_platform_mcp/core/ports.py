@@ -1,0 +1,404 @@
+"""What the inside needs of the outside, split into readers and writers. Tools and resources receive readers only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from ai_platform_mcp.core.decision import Decision, PolicyInput
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import ClusterStep, Commit, ObjectRef, Plan, RegistryStep
+from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.records import (
+    ApprovalRecord,
+    AuditEvent,
+    AuditRow,
+    AuditVerdict,
+    Operation,
+    OperationState,
+    StepRecord,
+    StoredPlan,
+)
+from ai_platform_mcp.core.rows import (
+    Access,
+    ClusterInfo,
+    DryRun,
+    Inventory,
+    MetricAnswer,
+    MetricScope,
+    ModelPage,
+    ModelRow,
+    Outcome,
+    Page,
+    PolicyInfo,
+    RunRow,
+    Stamp,
+    VersionPage,
+    VersionRow,
+)
+
+
+class Clock(Protocol):
+    """The time. Injected so that tests and the sandbox can drive it."""
+
+    def now(self) -> datetime:
+        """Return the current time, timezone-aware UTC."""
+        ...
+
+
+class ClusterReader(Protocol):
+    """Reads of Kubernetes clusters. All methods raise Unavailable, Forbidden or CapabilityMissing as it is."""
+
+    async def clusters(self) -> Sequence[ClusterInfo]:
+        """Return the configured clusters; no cluster is contacted."""
+        ...
+
+    async def serves(self, cluster: str, api_version: str, kind: str) -> bool:
+        """Tell whether the cluster serves this kind (discovery, cached)."""
+        ...
+
+    async def kinds(self, cluster: str) -> frozenset[str]:
+        """Return every served kind as ``group/version/Kind`` (``v1/Pod`` for the core group)."""
+        ...
+
+    async def version(self, cluster: str) -> str:
+        """Return the API server's version such as ``v1.36.0``."""
+        ...
+
+    async def get(
+        self, cluster: str, api_version: str, kind: str, name: str, namespace: str | None = None
+    ) -> type_json | None:
+        """Return one object, None where it does not exist."""
+        ...
+
+    async def list(
+        self,
+        cluster: str,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        limit: int = 500,
+        token: str = "",
+    ) -> Page:
+        """Return one page; ``namespace`` None means all namespaces."""
+        ...
+
+    def watch(
+        self,
+        cluster: str,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        name: str | None = None,
+        seconds: int = 60,
+    ) -> AsyncIterator[type_json]:
+        """Yield objects as they change, for at most ``seconds``; a deleted object has ``metadata.deletionTimestamp``."""
+        ...
+
+    async def dry_run(self, step: ClusterStep) -> DryRun:
+        """Ask the API server what the step would do (``dryRun=All``, strict field validation).
+
+        Raises:
+            Rejected: schema, quota or admission refuses it.
+            FieldConflict: another manager owns a field.
+        """
+        ...
+
+    async def allowed(self, cluster: str, verb: str, ref: ObjectRef, subresource: str | None = None) -> Access:
+        """Ask with a SelfSubjectAccessReview, with namespace and verb."""
+        ...
+
+
+class ClusterWriter(Protocol):
+    """Writes to Kubernetes clusters; each needs an open permit."""
+
+    async def execute(self, step: ClusterStep, stamp: Stamp) -> Outcome:
+        """Perform the step; idempotent for the same stamp."""
+        ...
+
+    async def read_back(self, step: ClusterStep, stamp: Stamp) -> bool:
+        """Tell whether the step's effect is there (a read; used after crashes and time-outs)."""
+        ...
+
+
+class InventoryReader(Protocol):
+    """The watch-fed cache."""
+
+    async def inventory(self, cluster: str) -> Inventory:
+        """Return the cached state; the first call syncs (within the deadline). Never raises for a dead cluster: it says so."""
+        ...
+
+
+class RegistryReader(Protocol):
+    """Reads of the model registry and of tracked runs."""
+
+    async def models(self, *, contains: str = "", limit: int = 50, token: str = "") -> ModelPage:
+        """Return one page of registered models."""
+        ...
+
+    async def model(self, name: str) -> ModelRow | None:
+        """Return one model with its aliases."""
+        ...
+
+    async def versions(self, name: str, *, limit: int = 20, token: str = "") -> VersionPage:
+        """Return versions with their aliases, newest first."""
+        ...
+
+    async def version(self, name: str, version: str) -> VersionRow | None:
+        """Return one version by number or by alias (``@champion`` or ``champion``)."""
+        ...
+
+    async def run(self, run_id: str) -> RunRow | None:
+        """Return one run."""
+        ...
+
+    async def runs(self, *, experiment: str = "", contains: str = "", limit: int = 20) -> Sequence[RunRow]:
+        """Return the newest runs of an experiment (all experiments where empty)."""
+        ...
+
+
+class RegistryWriter(Protocol):
+    """Writes to the registry; each needs an open permit."""
+
+    async def execute(self, step: RegistryStep, stamp: Stamp) -> Outcome:
+        """Perform the step; idempotent for the same stamp."""
+        ...
+
+    async def read_back(self, step: RegistryStep, stamp: Stamp) -> bool:
+        """Tell whether the step's effect is there."""
+        ...
+
+
+class GitWriter(Protocol):
+    """Commits for platforms that change clusters through Git."""
+
+    async def execute(self, step: Commit, stamp: Stamp) -> Outcome:
+        """Commit and push to the step's branch."""
+        ...
+
+    async def read_back(self, step: Commit, stamp: Stamp) -> bool:
+        """Tell whether the branch holds a commit of this operation."""
+        ...
+
+
+class MetricsReader(Protocol):
+    """Reads of Prometheus."""
+
+    def signals(self) -> Mapping[str, str]:
+        """Return each named signal with one line of meaning (unit included)."""
+        ...
+
+    async def signal(
+        self,
+        name: str,
+        scope: MetricScope,
+        *,
+        window_seconds: int,
+        step_seconds: int | None = None,
+        max_series: int = 50,
+    ) -> MetricAnswer:
+        """Answer a named signal: the first backend with data wins. ``step_seconds`` None means one value now."""
+        ...
+
+    async def promql(
+        self,
+        query: str,
+        scope: MetricScope,
+        *,
+        window_seconds: int,
+        step_seconds: int | None = None,
+        max_series: int = 50,
+    ) -> MetricAnswer:
+        """Answer guarded PromQL.
+
+        Raises:
+            InvalidInput: it does not parse, or the guard refuses it (code in details).
+        """
+        ...
+
+    async def alerts(self) -> Sequence[type_json]:
+        """Return firing and pending alerts."""
+        ...
+
+
+class PolicyEngine(Protocol):
+    """Judges plans."""
+
+    async def decide(self, question: PolicyInput) -> Decision:
+        """Return the decision. Never raises for what the engine does: an engine that cannot answer denies."""
+        ...
+
+    async def info(self) -> PolicyInfo:
+        """Return which policies are in force."""
+        ...
+
+    async def law(self) -> Mapping[str, str]:
+        """Return the policy files by relative path (``deploy_model.rego``, ``data.json``), tests left out."""
+        ...
+
+    def explain(self, code: str, details: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the sentence and the remedy for a violation code."""
+        ...
+
+
+class Journal(Protocol):
+    """Durable memory: plans, operations, step outcomes, approvals and the hash-chained audit.
+
+    Every write is durable when the call returns.
+    """
+
+    async def save_plan(self, stored: StoredPlan) -> None:
+        """Remember a plan and its decision."""
+        ...
+
+    async def plan(self, plan_id: str) -> StoredPlan | None:
+        """Return a stored plan."""
+        ...
+
+    async def latest_plan(
+        self, principal_id: str, tool: str, arguments_digest: str, since: datetime
+    ) -> StoredPlan | None:
+        """Return the newest plan of this principal for the same tool and arguments made after ``since``."""
+        ...
+
+    async def operation_by_key(self, principal_id: str, key: str) -> Operation | None:
+        """Return the operation that was begun under this idempotency key."""
+        ...
+
+    async def plan_by_key(self, principal_id: str, key: str) -> StoredPlan | None:
+        """Return the newest plan made under this idempotency key."""
+        ...
+
+    async def begin(self, stored: StoredPlan, approval_id: str | None) -> Operation | None:
+        """Record the intent durably, and consume the approval in the same transaction.
+
+        Returns None when this call won; otherwise the operation that already exists for this operation id or key.
+
+        Raises:
+            Conflict: the approval was consumed or withdrawn in the meantime.
+        """
+        ...
+
+    async def step_started(self, operation_id: str, step_id: str) -> None:
+        """Record that a step is about to be sent; renews the lease."""
+        ...
+
+    async def step_finished(self, operation_id: str, record: StepRecord) -> None:
+        """Record what became of a step; renews the lease."""
+        ...
+
+    async def finish(
+        self, operation_id: str, state: OperationState, *, result: type_json | None, error: type_json | None
+    ) -> None:
+        """Close an operation."""
+        ...
+
+    async def operation(self, operation_id: str) -> Operation | None:
+        """Return one operation."""
+        ...
+
+    async def operations(
+        self, *, state: str = "", tool: str = "", limit: int = 50, token: str = ""
+    ) -> Sequence[Operation]:
+        """Return operations, newest first; ``token`` is the last id of the page before."""
+        ...
+
+    async def claim_unfinished(self) -> Sequence[Operation]:
+        """Take over running or unknown operations whose lease has lapsed or whose process is dead."""
+        ...
+
+    async def request_cancel(self, operation_id: str) -> bool:
+        """Ask a running operation to stop before its next step; False where it is not running."""
+        ...
+
+    async def cancel_requested(self, operation_id: str) -> bool:
+        """Tell whether somebody asked this operation to stop."""
+        ...
+
+    async def append_audit(self, event: AuditEvent) -> AuditRow:
+        """Append one event to the chain."""
+        ...
+
+    async def audit(self, *, limit: int = 100, before: int | None = None) -> Sequence[AuditRow]:
+        """Return rows, newest first."""
+        ...
+
+    async def verify_audit(self) -> AuditVerdict:
+        """Recompute the whole chain and compare."""
+        ...
+
+    async def calls_since(self, principal_id: str, since: datetime, *, mutating: bool) -> int:
+        """Count audited calls of a principal, for rate limits."""
+        ...
+
+
+class Approvals(Protocol):
+    """Approval records, whose grants carry proof that an approver (not the requester) gave them."""
+
+    async def request(self, plan: Plan, decision: Decision, requester: Principal) -> ApprovalRecord:
+        """Create the pending record for this plan digest, or return the one that is pending already."""
+        ...
+
+    async def granted(self, plan_digest: str, policy_revision: str) -> ApprovalRecord | None:
+        """Return an approved, unexpired, unconsumed record whose proof verifies."""
+        ...
+
+    async def grant_by_requester(self, record_id: str, requester: Principal) -> ApprovalRecord:
+        """Record that the requester agreed in person, where the requirement names ``self``.
+
+        Raises:
+            Denied: the requirement does not name ``self``.
+        """
+        ...
+
+    async def approval(self, record_id: str) -> ApprovalRecord | None:
+        """Return one record."""
+        ...
+
+    async def approvals(self, *, state: str = "", limit: int = 50) -> Sequence[ApprovalRecord]:
+        """Return records, newest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlatformFacts:
+    """What the platform file says and no backend knows."""
+
+    budgets_cents: Mapping[str, int]
+    """Monthly budget per team."""
+    device_hourly_cents: Mapping[str, int]
+    """Fallback price of one device-hour by flavor name or by accelerator name."""
+    price_basis: str
+    golden_paths: Mapping[str, type_json]
+    """Training templates by name: image, command, runtime, defaults."""
+    gitops: type_json | None = None
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Everything a tool or a resource may use. There is no writer among it."""
+
+    clusters: ClusterReader
+    inventory: InventoryReader
+    registry: RegistryReader
+    metrics: MetricsReader
+    policy: PolicyEngine
+    journal: Journal
+    approvals: Approvals
+    clock: Clock
+    platform: PlatformFacts
+
+
+@dataclass(frozen=True)
+class Writers:
+    """What only the executor holds."""
+
+    clusters: ClusterWriter
+    registry: RegistryWriter
+    git: GitWriter | None

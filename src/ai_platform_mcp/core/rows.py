@@ -1,0 +1,280 @@
+"""What readers answer with: clusters, inventory, registry and metrics, as plain values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from ai_platform_mcp.core.model import Value, type_json
+from ai_platform_mcp.core.plan import Diff
+
+
+class ClusterInfo(Value):
+    """A configured cluster and the policy facts that hold for everything in it."""
+
+    name: str
+    role: Literal["cloud", "edge", "both"] = "both"
+    environment: Literal["dev", "staging", "production"] | None = None
+    """None: the namespace's label ``aiplatform.dev/environment`` decides."""
+    cloud: str = ""
+    region: str = ""
+    sandbox: bool = False
+
+
+class Page(Value):
+    """One page of a list. ``token`` is empty on the last page."""
+
+    items: tuple[type_json, ...]
+    token: str = ""
+    remaining: int | None = None
+    resource_version: str = ""
+
+
+class DryRun(Value):
+    """The API server's own opinion of a step: the diff it would make, its warnings, or why it refuses."""
+
+    diff: Diff
+    warnings: tuple[str, ...] = ()
+    live: type_json | None = None
+    """The object before the step, None where it does not exist."""
+
+
+class Access(Value):
+    """The answer of a SelfSubjectAccessReview."""
+
+    allowed: bool
+    reason: str = ""
+
+
+class Stamp(Value):
+    """What is written onto objects so that an effect can be recognised later."""
+
+    operation_id: str
+    plan_digest: str
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class Outcome(Value):
+    """What became of one step."""
+
+    state: Literal["applied", "unchanged", "unknown"]
+    version: str = ""
+    """resourceVersion, model version or commit id."""
+    note: str = ""
+
+
+class NodeRow(Value):
+    """A node as the inventory shows it."""
+
+    cluster: str
+    name: str
+    ready: bool
+    schedulable: bool
+    role: Literal["cloud", "edge"]
+    cloud: str = ""
+    region: str = ""
+    zone: str = ""
+    site: str = ""
+    accelerator: str = ""
+    accelerators: int = 0
+    spot: bool = False
+    labels: dict[str, str] = Field(default_factory=dict)
+    conditions: dict[str, str] = Field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+    last_seen: datetime | None = None
+    kubelet: str = ""
+
+
+class FlavorRow(Value):
+    """One flavor of a ClusterQueue for one resource; whole devices."""
+
+    cluster: str
+    queue: str
+    flavor: str
+    resource: str
+    nominal: int
+    used: int
+    reserved: int
+    borrowing_limit: int | None = None
+    cohort: str = ""
+    accelerator: str = ""
+    cloud: str = ""
+    region: str = ""
+    spot: bool = False
+    hourly_cents: int | None = None
+    """Price of one device, from the flavor's annotation or the platform file; None where unknown."""
+    node_labels: dict[str, str] = Field(default_factory=dict)
+
+
+class QueueRow(Value):
+    """A LocalQueue, with where it leads."""
+
+    cluster: str
+    namespace: str
+    name: str
+    cluster_queue: str
+    pending: int
+    admitted: int
+    active: bool = True
+
+
+class DeploymentRow(Value):
+    """A served model: InferenceService, LLMInferenceService or EdgeRollout."""
+
+    cluster: str
+    namespace: str
+    name: str
+    kind: str
+    model: str
+    version: str
+    environment: str
+    team: str
+    ready: bool
+    target: Literal["cloud", "edge"]
+    url: str = ""
+    canary_percent: int | None = None
+    replicas: int | None = None
+    message: str = ""
+    created: datetime | None = None
+    progress: dict[str, int | str] = Field(default_factory=dict)
+
+
+class WorkloadRow(Value):
+    """A Kueue Workload with its state in words of Kueue's conditions."""
+
+    cluster: str
+    namespace: str
+    name: str
+    owner: str
+    queue: str
+    state: str
+    reason: str = ""
+    accelerator_count: int = 0
+    flavor: str = ""
+    created: datetime | None = None
+
+
+class Inventory(Value):
+    """What one cluster has. ``age_seconds`` is how long ago its watches were last known to be current."""
+
+    cluster: str
+    as_of: datetime
+    age_seconds: int
+    stale: bool
+    problem: str = ""
+    nodes: tuple[NodeRow, ...] = ()
+    flavors: tuple[FlavorRow, ...] = ()
+    queues: tuple[QueueRow, ...] = ()
+    workloads: tuple[WorkloadRow, ...] = ()
+    deployments: tuple[DeploymentRow, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Kinds this cluster does not serve, so that the corresponding rows cannot exist."""
+
+
+class VersionRow(Value):
+    """A model version. ``tags`` hold evidence under the ``aiplatform.`` prefix."""
+
+    model: str
+    version: str
+    created: datetime
+    source: str
+    run_id: str | None
+    status: str
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class ModelRow(Value):
+    """A registered model. ``aliases`` maps alias to version."""
+
+    name: str
+    description: str = ""
+    aliases: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+    latest: str = ""
+    updated: datetime | None = None
+
+
+class RunRow(Value):
+    """A tracked run: latest metrics, parameters, inputs (dataset name and digest)."""
+
+    run_id: str
+    name: str
+    experiment: str
+    status: str
+    started: datetime | None
+    ended: datetime | None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    params: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
+    artifact_uri: str = ""
+
+
+class ModelPage(Value):
+    """One page of models."""
+
+    items: tuple[ModelRow, ...]
+    token: str = ""
+
+
+class VersionPage(Value):
+    """One page of versions, newest first."""
+
+    items: tuple[VersionRow, ...]
+    token: str = ""
+
+
+class MetricScope(Value):
+    """What a signal is asked for, and for whom: ``tenant`` matchers are forced into every selector."""
+
+    model: str = ""
+    namespace: str = ""
+    target: Literal["", "cloud", "edge"] = ""
+    node: str = ""
+    queue: str = ""
+    tenant: dict[str, str] = Field(default_factory=dict)
+
+
+class MetricPoint(Value):
+    """One sample. ``value`` is None for NaN and infinities."""
+
+    time: datetime
+    value: float | None
+
+
+class MetricSeries(Value):
+    """One series: its labels and samples."""
+
+    labels: dict[str, str]
+    points: tuple[MetricPoint, ...]
+
+
+class MetricAnswer(Value):
+    """The answer to one question, with how it was asked and how fresh it is."""
+
+    question: str
+    unit: str
+    promql: str
+    backend: str
+    """Which exporter's metric answered (``vllm``, ``kserve`` …); empty for raw PromQL."""
+    series: tuple[MetricSeries, ...]
+    omitted_series: int = 0
+    sample_count: int = 0
+    freshness_seconds: int | None = None
+    absence: str = ""
+    """Why there is nothing: not exported, no samples in the window. Empty where there is something (zero included)."""
+    notes: tuple[str, ...] = ()
+
+
+class PolicyInfo(Value):
+    """The law in force."""
+
+    engine: str
+    revision: str
+    bundle_sha256: str
+    stale: bool = False
+    problem: str = ""
