@@ -1,0 +1,119 @@
+"""From a tool and its parameters to a sealed plan and the decision on it. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import anyio
+
+from ai_platform_mcp.core.decision import Decision, GrantedApproval, policy_input
+from ai_platform_mcp.core.errors import DeadlineExceeded
+from ai_platform_mcp.core.plan import Plan, seal
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.records import ApprovalRecord, StoredPlan
+from ai_platform_mcp.core.refine import refine
+from ai_platform_mcp.core.tool import Caller, PlanContext, WriteTool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sealed plan, the decision on it, and the approval that the decision took into account."""
+
+    stored: StoredPlan
+    approval: ApprovalRecord | None
+
+    @property
+    def plan(self) -> Plan:
+        """The sealed plan."""
+        return self.stored.plan
+
+    @property
+    def decision(self) -> Decision:
+        """What policy said."""
+        return self.stored.decision
+
+
+class Judge:
+    """Plans, dry-runs, seals and asks policy."""
+
+    def __init__(self, readers: Readers, lifetime: timedelta, seconds: float):
+        self._readers = readers
+        self._lifetime = lifetime
+        self._seconds = seconds
+
+    async def judge(self, tool: WriteTool, params: Any, caller: Caller, operation_id: str) -> Judged:
+        """Return the judged plan. Where policy limits a parameter, the plan is made and judged once more, narrowed."""
+        judged = await self._once(tool, params, caller, operation_id)
+        narrowed = _narrowed(params, judged.decision.limits)
+        return judged if narrowed is None else await self._once(tool, narrowed, caller, operation_id)
+
+    async def _once(self, tool: WriteTool, params: Any, caller: Caller, operation_id: str) -> Judged:
+        plan = await self._seal(tool, params, caller, operation_id)
+        revision = (await self._readers.policy.info()).revision
+        record = await self._readers.approvals.granted(plan.digest, revision)
+        question = policy_input(
+            plan,
+            request_id=caller.request_id,
+            principal=caller.principal,
+            now=plan.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            dry_run=params.mode == "plan",
+            approval=_granted(record),
+        )
+        decision = await self._readers.policy.decide(question)
+        stored = StoredPlan(
+            plan=plan, principal=caller.principal, idempotency_key=params.idempotency_key, decision=decision
+        )
+        return Judged(stored, record)
+
+    async def _seal(self, tool: WriteTool, params: Any, caller: Caller, operation_id: str) -> Plan:
+        now = self._readers.clock.now()
+        context = PlanContext(caller=caller, operation_id=operation_id, now=now)
+        try:
+            with anyio.fail_after(self._seconds):
+                draft = await refine(await tool.plan(params, self._readers, context), self._readers.clusters)
+        except TimeoutError:
+            raise too_slow(tool.name, self._seconds) from None
+        return seal(
+            draft,
+            tool=tool.name,
+            arguments=params.arguments(),
+            operation_id=operation_id,
+            created_at=now,
+            expires_at=now + self._lifetime,
+        )
+
+
+def _granted(record: ApprovalRecord | None) -> GrantedApproval | None:
+    if record is None:
+        return None
+    return GrantedApproval(
+        id=record.id,
+        approvers=record.approvers,
+        action_digest=record.plan_digest,
+        policy_revision=record.policy_revision,
+        expires_at=record.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+
+
+def _narrowed(params: Any, limits: Mapping[str, int]) -> Any | None:
+    """Return the parameters cut to policy's limits (``max_<parameter>``), None where they are within them."""
+    cuts = {
+        name: limit
+        for key, limit in limits.items()
+        if (name := key.removeprefix("max_")) != key
+        and isinstance(getattr(params, name, None), int)
+        and getattr(params, name) > limit
+    }
+    return params.model_copy(update=cuts) if cuts else None
+
+
+def too_slow(tool: str, seconds: float) -> DeadlineExceeded:
+    """Return the error for a tool whose backends did not answer in time."""
+    return DeadlineExceeded(
+        f"{tool} did not finish within {seconds:g} s.",
+        cause="A backend is slow or hangs.",
+        remedy="Run `platform doctor` to see which backend answers; nothing was changed.",
+    )

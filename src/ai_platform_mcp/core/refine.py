@@ -1,0 +1,154 @@
+"""Planning asks the cluster itself: every Kubernetes step of a draft is dry-run and access-checked before it is sealed.
+
+The diff of a step is therefore the server's own, and schema, quota and admission speak before a person is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+
+from ai_platform_mcp.core.errors import FieldConflict, Forbidden, PlatformError
+from ai_platform_mcp.core.facts import ObjectChange
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, Diff, Draft, ObjectRef, Patch, Risk, Step, Submit
+from ai_platform_mcp.core.ports import ClusterReader
+from ai_platform_mcp.core.redact import untrusted
+
+TEAM_LABEL = "aiplatform.dev/team"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    step: Step
+    change: ObjectChange | None
+    risks: tuple[Risk, ...]
+
+
+async def refine(draft: Draft, clusters: ClusterReader) -> Draft:
+    """Return the draft with the servers' diffs, warnings as risks, and one ObjectChange fact per step.
+
+    Raises:
+        Rejected, FieldConflict, Forbidden, CapabilityMissing, Unavailable: what a server said of a step.
+    """
+    seen: list[_Seen | None] = [None] * len(draft.steps)
+
+    async def look(place: int, step: Step) -> None:
+        seen[place] = await _look(step, clusters)
+
+    try:
+        async with anyio.create_task_group() as group:
+            for place, step in enumerate(draft.steps):
+                group.start_soon(look, place, step)
+    except BaseExceptionGroup as problems:
+        raise _first_cause(problems) from None
+    rows = [row for row in seen if row is not None]
+    changes = tuple(row.change for row in rows if row.change is not None)
+    return draft.model_copy(
+        update={
+            "steps": tuple(row.step for row in rows),
+            "risks": (*draft.risks, *(risk for row in rows for risk in row.risks)),
+            "facts": draft.facts.model_copy(update={"changes": (*draft.facts.changes, *changes)}),
+        }
+    )
+
+
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the most telling of several failures: one that a caller can act on before a bug or a cancellation."""
+    leaves: list[BaseException] = []
+    stack: list[BaseException] = [group]
+    while stack:
+        problem = stack.pop()
+        if isinstance(problem, BaseExceptionGroup):
+            stack.extend(problem.exceptions)  # pyright: ignore[reportUnknownArgumentType]  # groups are untyped
+        else:
+            leaves.append(problem)
+    return next((leaf for leaf in leaves if isinstance(leaf, PlatformError)), leaves[0])
+
+
+async def _look(step: Step, clusters: ClusterReader) -> _Seen:
+    if not isinstance(step, Apply | Patch | Delete | Submit):
+        return _Seen(step, _outside_change(step), ())
+    await _check_access(step, clusters)
+    try:
+        answer = await clusters.dry_run(step)
+    except FieldConflict as conflict:
+        conflict.details.setdefault("step", step.title)
+        raise
+    risks = tuple(Risk(severity="warning", text=f"The API server warns: {untrusted(text)}") for text in answer.warnings)
+    ref = ref_of(step)
+    change = ObjectChange(
+        action=answer.diff.action,
+        system="kubernetes",
+        kind=ref.kind,
+        name=ref.name,
+        namespace=ref.namespace,
+        owner_team=_team(answer.live),
+        replicas_removed=_replicas_removed(step, answer.diff, answer.live),
+        forced=isinstance(step, Apply) and step.force,
+    )
+    return _Seen(step.model_copy(update={"diff": answer.diff}), change, risks)
+
+
+def ref_of(step: ClusterStep) -> ObjectRef:
+    """Return the object a cluster step acts on (for a subresource, its parent)."""
+    if isinstance(step, Patch | Delete):
+        return step.ref
+    if isinstance(step, Submit) and step.parent is not None:
+        return step.parent
+    metadata: type_json = step.manifest.get("metadata", {})
+    return ObjectRef(
+        api_version=str(step.manifest.get("apiVersion", "")),
+        kind=str(step.manifest.get("kind", "")),
+        name=str(metadata.get("name", "")),
+        namespace=metadata.get("namespace"),
+    )
+
+
+async def _check_access(step: ClusterStep, clusters: ClusterReader) -> None:
+    verb = {"apply": "patch", "patch": "patch", "delete": "delete", "submit": "create"}[step.kind]
+    subresource = step.subresource if isinstance(step, Patch | Submit) else None
+    ref = ref_of(step)
+    access = await clusters.allowed(step.cluster, verb, ref, subresource)
+    if not access.allowed:
+        raise Forbidden(
+            f"The cluster {step.cluster!r} would refuse to {verb} {ref}.",
+            cause=untrusted(access.reason) or "RBAC grants this identity no such right.",
+            remedy="Ask the cluster's administrator for that verb in that namespace, or choose another target.",
+        )
+
+
+def _team(live: type_json | None) -> str | None:
+    if live is None:
+        return None
+    labels: type_json = live.get("metadata", {}).get("labels") or {}
+    return labels.get(TEAM_LABEL)
+
+
+def _replicas_removed(step: Step, diff: Diff, live: type_json | None) -> int:
+    """Count serving replicas that the step takes away: all on deletion, the difference where a minimum shrinks."""
+    if isinstance(step, Delete):
+        spec: type_json = (live or {}).get("spec", {})
+        predictor: type_json = spec.get("predictor") or {}
+        return int(spec.get("replicas") or predictor.get("minReplicas") or 0)
+    removed = 0
+    for change in diff.changes:
+        if change.path.endswith(("/replicas", "/minReplicas")) and isinstance(change.before, int):
+            after = change.after if isinstance(change.after, int) else 0
+            removed += max(0, change.before - after)
+    return removed
+
+
+def _outside_change(step: Step) -> ObjectChange | None:
+    if isinstance(step, Apply | Patch | Delete | Submit):
+        return None
+    name = step.repository if step.kind == "commit" else step.model
+    return ObjectChange(
+        action="create" if step.kind == "create_version" else "update",
+        system="git" if step.kind == "commit" else "registry",
+        kind=step.kind,
+        name=name,
+        namespace=None,
+        owner_team=None,
+    )

@@ -1,0 +1,80 @@
+"""Results in words: complete on their own, short, and the same on every surface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def plan_text(data: dict[str, Any]) -> str:
+    """Say what a plan would change, in lines a person can judge."""
+    head = {
+        "planned": "PLAN (nothing has changed yet)",
+        "planned_needs_approval": "PLAN (needs approval; nothing has changed yet)",
+        "denied": "DENIED by policy (nothing has changed)",
+    }.get(str(data["status"]), "PLAN")
+    return "\n".join([f"{head}: {data['summary']}", *_plan_lines(data), *_next_lines(data)])
+
+
+def status_text(data: dict[str, Any]) -> str:
+    """Say what became of a call to change something."""
+    if data["status"] == "awaiting_approval":
+        approval = data["approval"]
+        lines = [
+            f"AWAITING APPROVAL: {data['summary']}",
+            f"  {approval['reason']} Approvers: {', '.join(approval['approvers'])}.",
+            *_plan_lines(data),
+            f"  {approval['how']}",
+        ]
+        return "\n".join(lines)
+    head = f"{str(data['status']).upper()}: {data['summary']}"
+    if data.get("replayed"):
+        head += " (this was done before; nothing was done twice)"
+    lines = [head, *(f"  {row['id']} {row['state']}: {row['title']}" for row in data["steps"])]
+    error = data.get("error")
+    if error:
+        lines.append(f"  {error['message']} {error.get('cause', '')} {error.get('remedy', '')}".rstrip())
+    lines.append(
+        f"  operation {data['operation_id']}; follow it with inspect_platform kind=operations or {data['follow']}"
+    )
+    return "\n".join(lines)
+
+
+def _plan_lines(data: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for step in data["steps"]:
+        lines.append(f"  {step['id']} {step.get('action', 'do')}: {step['title']}")
+        lines += [
+            f"      {row['path']}: {_short(row['before'])} → {_short(row['after'])}" for row in step.get("changes", [])
+        ]
+        if step.get("omitted_changes"):
+            lines.append(f"      … {step['omitted_changes']} more changed fields")
+    if data.get("omitted_steps"):
+        lines.append(f"  … {data['omitted_steps']} more steps")
+    cost = data.get("cost")
+    if cost:
+        total = f", {dollars(cost['total_cents'])} in all" if cost.get("total_cents") is not None else ""
+        lines.append(f"  cost: {dollars(cost['hourly_cents'])} per hour{total} ({cost['basis']})")
+    lines += [f"  why: {reason}" for reason in data.get("reasons", [])]
+    lines += [f"  {risk['severity']}: {risk['text']}" for risk in data.get("risks", [])]
+    decision = data["decision"]
+    for row in decision.get("violations", []):
+        lines.append(f"  violates {row['code']}: {row['text']} {row['remedy']}".rstrip())
+    for row in decision.get("warnings", []):
+        lines.append(f"  warning {row['code']}: {row['text']}")
+    return lines
+
+
+def _next_lines(data: dict[str, Any]) -> list[str]:
+    if data["status"] == "denied":
+        return []
+    return [f"  to apply exactly this: mode=apply plan_id={data['plan_id']} (until {data['expires_at']})"]
+
+
+def dollars(cents: int) -> str:
+    """Return cents as people write dollars."""
+    return f"${cents / 100:,.2f}"
+
+
+def _short(value: Any) -> str:
+    text = "(none)" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
