@@ -272,6 +272,8 @@ class Guard:
             replayed = operation is not None
             if operation is None:
                 operation = await self._execute(judged.plan, judged.decision)
+        if operation is None:
+            raise RuntimeError("An execution ended without a record.")
         entry.outcome, entry.operation_id = "replayed" if replayed else operation.state, operation.id
         return self._operation_result(operation, replayed=replayed)
 
