@@ -1,0 +1,220 @@
+"""One frozen settings model: flags over environment over the platform file over defaults.
+
+Environment variables start with ``AI_PLATFORM_`` and use ``__`` between levels (``AI_PLATFORM_MLFLOW__URI``). The platform
+file is YAML, named by ``--config`` or ``AI_PLATFORM_CONFIG``, else ``platform.yaml`` in the user's configuration folder.
+Where none exists and no cluster is named otherwise, the sandbox is the platform, and no kubeconfig that happens to lie
+around is ever looked at.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from ai_platform_mcp.core.errors import Misconfigured
+
+APP = "ai-platform-mcp"
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClusterSettings(Section):
+    """One cluster: where it is and what holds for everything in it."""
+
+    name: str
+    kubeconfig: Path | None = None
+    """File to read; with it a ``context``. Never guessed."""
+    context: str | None = None
+    in_cluster: bool = False
+    role: Literal["cloud", "edge", "both"] = "both"
+    environment: Literal["dev", "staging", "production"] | None = None
+    cloud: str = ""
+    region: str = ""
+
+    @model_validator(mode="after")
+    def _says_where(self) -> ClusterSettings:
+        if self.in_cluster == (self.kubeconfig is not None):
+            raise ValueError(f"cluster {self.name!r} needs either in_cluster: true or a kubeconfig")
+        return self
+
+
+class MlflowSettings(Section):
+    """The registry: an MLflow server's URL or a SQL store URI. Credentials come from MLflow's own environment variables."""
+
+    uri: str = ""
+    seconds: float = 15.0
+
+
+class PrometheusSettings(Section):
+    """The metrics store. ``tenant`` are label matchers forced into every query."""
+
+    url: str = ""
+    token_file: Path | None = None
+    token_env: str = ""
+    tenant: dict[str, str] = Field(default_factory=dict)
+    seconds: float = 10.0
+
+
+class PolicySettings(Section):
+    """Which engine judges, on which files. Empty ``dir``: the policies that ship with this version."""
+
+    engine: Literal["embedded", "opa"] = "embedded"
+    dir: Path | None = None
+    opa_url: str = ""
+    seconds: float = 2.0
+
+    @model_validator(mode="after")
+    def _opa_has_url(self) -> PolicySettings:
+        if self.engine == "opa" and not self.opa_url:
+            raise ValueError("policy.engine is opa and policy.opa_url is empty")
+        return self
+
+
+class IdentitySettings(Section):
+    """Who the local caller is, where no token says it."""
+
+    id: str = Field(default_factory=lambda: f"local:{getpass.getuser()}")
+    kind: Literal["human", "agent", "service"] = "agent"
+    team: str = "vision"
+    roles: tuple[str, ...] = ("developer",)
+
+
+class HttpAuthSettings(Section):
+    """Bearer tokens over HTTP: JWTs of this issuer for this audience. Claims name team and roles."""
+
+    issuer: str
+    audience: str
+    jwks_url: str
+    resource_url: str
+    required_scopes: tuple[str, ...] = ()
+    team_claim: str = "team"
+    roles_claim: str = "roles"
+
+
+class HttpSettings(Section):
+    """Streamable HTTP."""
+
+    auth: HttpAuthSettings | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+
+
+class PriceSettings(Section):
+    """Fallback prices of one device-hour, in cents, by flavor or accelerator name."""
+
+    device_hourly_cents: dict[str, int] = Field(default_factory=dict)
+    basis: str = "platform file"
+
+
+class GitOpsSettings(Section):
+    """Change clusters by commits rather than directly: manifests go to ``path`` on a branch per operation."""
+
+    repository: str
+    base: str = "main"
+    path: str = "clusters"
+
+
+class GuardSettings(Section):
+    """How strict the one path is."""
+
+    plan_minutes: int = Field(default=15, ge=1, le=24 * 60)
+    replay_minutes: int = Field(default=10, ge=1, le=24 * 60)
+    reads_per_minute: int = Field(default=600, ge=1)
+    writes_per_minute: int = Field(default=60, ge=1)
+    read_seconds: float = Field(default=20.0, gt=0, le=120)
+    plan_seconds: float = Field(default=30.0, gt=0, le=120)
+    step_seconds: float = Field(default=30.0, gt=0, le=300)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Created once, by ``load``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AI_PLATFORM_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    config: Path | None = None
+    state_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_state_dir(APP)))
+    read_only: bool = False
+    clusters: tuple[ClusterSettings, ...] = ()
+    mlflow: MlflowSettings = MlflowSettings()
+    prometheus: PrometheusSettings = PrometheusSettings()
+    policy: PolicySettings = PolicySettings()
+    identity: IdentitySettings = Field(default_factory=IdentitySettings)
+    http: HttpSettings = HttpSettings()
+    journal_url: str = ""
+    budgets_cents: dict[str, int] = Field(default_factory=dict)
+    prices: PriceSettings = PriceSettings()
+    golden_paths: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    gitops: GitOpsSettings | None = None
+    guard: GuardSettings = GuardSettings()
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether the laptop sandbox is the platform: no cluster, registry or metrics store is named."""
+        return not (self.clusters or self.mlflow.uri or self.prometheus.url)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags, environment, platform file."""
+        path = _config_path(init_settings().get("config"))
+        if path is None:
+            return (init_settings, env_settings)
+        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=path))
+
+
+def default_config_path() -> Path:
+    """Return where the platform file is looked for when nothing names it."""
+    return Path(platformdirs.user_config_dir(APP)) / "platform.yaml"
+
+
+def _config_path(flag: object) -> Path | None:
+    named = flag or os.environ.get("AI_PLATFORM_CONFIG")
+    if named:
+        path = Path(str(named)).expanduser()
+        if not path.is_file():
+            raise Misconfigured(
+                f"The platform file {path} does not exist.", remedy="Correct --config or AI_PLATFORM_CONFIG."
+            )
+        return path
+    default = default_config_path()
+    return default if default.is_file() else None
+
+
+def load(**flags: Any) -> Settings:
+    """Read the settings. ``flags`` that are None do not count.
+
+    Raises:
+        Misconfigured: naming every wrong key, with what is wrong with it.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in row['loc']) or 'settings'}: {row['msg']}" for row in error.errors()
+        ]
+        raise Misconfigured(
+            f"The settings are wrong: {'; '.join(problems)}.",
+            remedy="Correct the platform file or the AI_PLATFORM_ variables; `platform doctor` shows which file is read.",
+        ) from None
