@@ -16,6 +16,7 @@ from ai_platform_mcp.core.errors import DeadlineExceeded, Misconfigured, Outcome
 from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import Commit, CreateVersion, Plan, SetAlias, SetTag, Step
 from ai_platform_mcp.core.ports import Journal, Writers
+from ai_platform_mcp.core.progress import report
 from ai_platform_mcp.core.records import Operation, StepRecord
 from ai_platform_mcp.core.rows import Outcome, Stamp
 
@@ -47,7 +48,8 @@ class Executor:
         stamp = Stamp(operation_id=plan.operation_id, plan_digest=plan.digest, annotations=annotations)
         known = {record.step_id: record for record in before}
         records: list[StepRecord] = []
-        for step in plan.steps:
+        for place, step in enumerate(plan.steps):
+            await report(place, len(plan.steps), step.title)
             old = known.get(step.id)
             if old is not None and old.state in DONE:
                 records.append(old)
