@@ -20,6 +20,7 @@ import argparse
 import hashlib
 import json
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,11 +80,15 @@ def dumps(value: Any) -> str:
 # ── custom resources ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def load_crds(folder: Path) -> list[Json]:
+def parse(file: Path) -> list[Json]:
+    """The documents of a YAML file."""
+    return [doc for doc in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader) if doc]
+
+
+def load_crds(folder: Path, read: Callable[[Path], list[Json]] = parse) -> list[Json]:
     """Every wanted CRD below the folder and our own, in a stable order."""
     files = sorted(folder.rglob("*.yaml")) + sorted(OWN_CRDS.glob("*.yaml"))
-    documents = (doc for file in files for doc in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader))
-    found = [d for d in documents if d and d["kind"] == "CustomResourceDefinition"]
+    found = [doc for file in files for doc in read(file) if doc["kind"] == "CustomResourceDefinition"]
     wanted = [d for d in found if d["spec"]["names"]["kind"] in WANTED.get(d["spec"]["group"], {})]
     return sorted(wanted, key=lambda d: (d["spec"]["group"], d["spec"]["names"]["kind"]))
 
@@ -233,19 +238,24 @@ def pod_template(crds: list[Json]) -> Json:
     return node
 
 
+def derive(crds: list[Json]) -> dict[str, str]:
+    """File name without its ending: text."""
+    files = {**derive_custom(crds), "core": builtin_schemas.derive(pod_template(crds))}
+    return {name: dumps(content) + "\n" for name, content in files.items()}
+
+
 def main() -> None:
     """Write every file, and remove those that no group has any more."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crds", type=Path, default=ROOT.parent / "shared/crds")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    crds = load_crds(options.crds)
-    files = {**derive_custom(crds), "core": builtin_schemas.derive(pod_template(crds))}
+    files = derive(load_crds(options.crds))
     options.out.mkdir(parents=True, exist_ok=True)
     for stale in options.out.glob("*.json"):
         stale.unlink()
     for name, content in files.items():
-        (options.out / f"{name}.json").write_text(dumps(content) + "\n", encoding="utf-8")
+        (options.out / f"{name}.json").write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":
