@@ -1,0 +1,219 @@
+"""Series of serving systems for one deployed model version: KServe, Knative, vLLM, the endpoint picker, LiteLLM.
+
+The sandbox's controllers register what `serving_specs` answers when a model becomes ready and stop it when it goes.
+Names are those the released exporters expose; scrape configuration adds `namespace`, `model`, `version` and `target`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ai_platform_mcp.sandbox.prometheus.shapes import hash64
+from ai_platform_mcp.sandbox.prometheus.tracks import SeriesSpec
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One model version that takes requests.
+
+    `rps` is requests per second on average, `latency_s` the median duration of one, `error_share` the share that
+    fails with a 500, `dollars_per_request` what the router books for it. `runtime` decides which exporters there are.
+    """
+
+    model: str
+    version: str
+    namespace: str
+    team: str
+    runtime: Literal["vllm", "kserve"] = "kserve"
+    target: Literal["cloud", "edge"] = "cloud"
+    rps: float = 5.0
+    latency_s: float = 0.08
+    error_share: float = 0.004
+    dollars_per_request: float = 0.0004
+    replicas: int = 2
+    fallback_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Builds the series of one scrape target: shared labels, start and daily shape."""
+
+    labels: Mapping[str, str]
+    start_ms: int
+    swing: float = 0.35
+    noise: float = 0.15
+    interval_s: int = 15
+
+    def counter(
+        self, name: str, rate: float, text: str, *, integral: bool = True, unit: str = "", **labels: str
+    ) -> SeriesSpec:
+        params = {"rate": rate, "swing": self.swing, "noise": self.noise}
+        return SeriesSpec(
+            name, "counter", {**self.labels, **labels}, params, self.start_ms, self.interval_s, text, unit, integral
+        )
+
+    def gauge(
+        self, name: str, text: str, params: Mapping[str, float], *, whole: bool = False, **labels: str
+    ) -> SeriesSpec:
+        return SeriesSpec(
+            name, "gauge", {**self.labels, **labels}, params, self.start_ms, self.interval_s, text, "", whole
+        )
+
+    def histogram(
+        self, name: str, rate: float, median: float, text: str, *, sigma: float = 0.45, **labels: str
+    ) -> SeriesSpec:
+        params = {"rate": rate, "swing": self.swing, "noise": self.noise, "median": median, "sigma": sigma}
+        return SeriesSpec(
+            name, "histogram", {**self.labels, **labels}, params, self.start_ms, self.interval_s, text, "seconds"
+        )
+
+
+def serving_specs(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    """Every series of one served model version, from a moment on."""
+    specs = [*_knative(served, start_ms), *_litellm(served, start_ms)]
+    if served.runtime == "vllm":
+        return [*specs, *_vllm(served, start_ms), *_endpoint_picker(served, start_ms)]
+    return [*specs, *_kserve(served, start_ms)]
+
+
+def identity(served: ServedModel) -> dict[str, str]:
+    """The labels that scrape configuration adds to everything a served model exposes."""
+    return {
+        "namespace": served.namespace,
+        "team": served.team,
+        "model": served.model,
+        "version": served.version,
+        "target": served.target,
+    }
+
+
+def _pod(served: ServedModel, replica: int) -> dict[str, str]:
+    suffix = f"{hash64(served.model, served.version, replica) & 0xFFFFF:05x}"
+    pod = f"{served.model}-v{served.version}-predictor-{suffix}"
+    return {**identity(served), "pod": pod, "instance": f"{pod}:8080"}
+
+
+def _kserve(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    specs: list[SeriesSpec] = []
+    stages = (("preprocess", 0.06), ("predict", 0.85), ("postprocess", 0.04), ("explain", 0.0))
+    for replica in range(served.replicas):
+        make = _Maker({**_pod(served, replica), "job": "kserve", "model_name": served.model}, start_ms)
+        rate = served.rps / served.replicas
+        for stage, share in stages:
+            if share:
+                text = f"{stage} request latency"
+                specs.append(make.histogram(f"request_{stage}_seconds", rate, served.latency_s * share, text))
+    return specs
+
+
+def _knative(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    revision = f"{served.model}-predictor-{int(served.version) if served.version.isdecimal() else 1:05d}"
+    make = _Maker(
+        {
+            **_pod(served, 0),
+            "job": "knative-revision",
+            "k8s_namespace_name": served.namespace,
+            "kn_service_name": f"{served.model}-predictor",
+            "kn_configuration_name": f"{served.model}-predictor",
+            "kn_revision_name": revision,
+        },
+        start_ms,
+    )
+    duration = "kn_serving_invocation_duration_seconds"
+    text = "Duration of the request as seen by queue-proxy"
+    good, bad = served.rps * (1 - served.error_share), served.rps * served.error_share
+    busy = served.rps * served.latency_s
+    concurrency = {"level": busy, "swing": 0.35, "noise": 0.15, "jitter": 0.1, "low": 0.0}
+    replicas = {"level": float(served.replicas)}
+    return [
+        make.histogram(duration, good, served.latency_s, text, http_response_status_code="200"),
+        make.histogram(duration, bad, served.latency_s * 1.6, text, http_response_status_code="500"),
+        make.gauge("kn_revision_request_concurrency", "Average concurrent requests per pod", concurrency),
+        make.gauge("kn_revision_pods_count", "Pods of the revision", replicas, whole=True),
+    ]
+
+
+def _vllm(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    specs: list[SeriesSpec] = []
+    for replica in range(served.replicas):
+        make = _Maker({**_pod(served, replica), "job": "vllm", "model_name": served.model, "engine": "0"}, start_ms)
+        rate = served.rps / served.replicas
+        waiting = {"level": 1.2, "swing": 0.5, "noise": 0.4, "jitter": 0.6, "low": 0.0}
+        running = {"level": rate * served.latency_s + 0.5, "swing": 0.35, "noise": 0.15, "jitter": 0.2, "low": 0.0}
+        cache = {"level": 0.46, "swing": 0.3, "noise": 0.1, "jitter": 0.04, "low": 0.0, "high": 1.0}
+        specs += [
+            make.histogram("vllm:time_to_first_token_seconds", rate, served.latency_s * 0.12, "Time to first token"),
+            make.histogram("vllm:inter_token_latency_seconds", rate * 180, 0.018, "Latency between tokens"),
+            make.histogram("vllm:e2e_request_latency_seconds", rate, served.latency_s, "End to end request latency"),
+            make.histogram("vllm:request_queue_time_seconds", rate, served.latency_s * 0.03, "Time spent waiting"),
+            make.gauge("vllm:num_requests_waiting", "Requests waiting to be processed", waiting, whole=True),
+            make.gauge("vllm:num_requests_running", "Requests in model execution batches", running, whole=True),
+            make.gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage", cache),
+            make.counter("vllm:prompt_tokens_total", rate * 640, "Prefill tokens processed"),
+            make.counter("vllm:generation_tokens_total", rate * 180, "Generation tokens processed"),
+            make.counter("vllm:num_preemptions_total", rate * 0.002, "Preemptions of the engine"),
+        ]
+        for reason, share in (("stop", 0.9), ("length", 0.1 - served.error_share), ("abort", served.error_share)):
+            text = "Successfully processed requests"
+            specs.append(make.counter("vllm:request_success_total", rate * share, text, finished_reason=reason))
+    return specs
+
+
+def _endpoint_picker(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    pool = {"name": f"{served.model}-pool"}
+    labels = {**identity(served), "instance": f"{served.model}-epp:9090", "job": "endpoint-picker"}
+    make = _Maker({**labels, "model_name": served.model, "target_model_name": served.model}, start_ms)
+    pooled = _Maker({**labels, **pool}, start_ms)
+    objective = "inference_objective_request"
+    cache = {"level": 0.46, "swing": 0.3, "noise": 0.1, "low": 0.0, "high": 1.0}
+    waiting = {"level": 1.2, "swing": 0.5, "noise": 0.4, "low": 0.0}
+    return [
+        make.counter(f"{objective}_total", served.rps, "Requests by model"),
+        make.counter(
+            f"{objective}_error_total", served.rps * served.error_share, "Errors by model", error_code="Internal"
+        ),
+        make.histogram(f"{objective}_duration_seconds", served.rps, served.latency_s, "Response latency"),
+        make.histogram(f"{objective}_ttft_seconds", served.rps, served.latency_s * 0.12, "Time to first token"),
+        pooled.gauge("inference_pool_average_kv_cache_utilization", "Average KV-cache utilization", cache),
+        pooled.gauge("inference_pool_average_queue_size", "Average pending requests", waiting),
+        pooled.gauge("inference_pool_ready_pods", "Ready pods in the pool", {"level": served.replicas}, whole=True),
+    ]
+
+
+def _litellm(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    labels = {
+        **identity(served),
+        "job": "litellm",
+        "instance": "litellm-proxy:4000",
+        "requested_model": served.model,
+        "litellm_model_name": f"openai/{served.model}",
+        "model_id": f"{hash64(served.model, served.version, served.target):016x}",
+        "api_provider": "openai",
+        "api_base": f"http://{served.model}.{served.namespace}.svc/v1",
+    }
+    make = _Maker(labels, start_ms)
+    failing = served.rps * served.error_share
+    overhead = 1.04
+    return [
+        make.counter("litellm_deployment_total_requests_total", served.rps, "Requests per deployment"),
+        make.counter("litellm_deployment_success_responses_total", served.rps - failing, "Successful responses"),
+        make.counter("litellm_deployment_failure_responses_total", failing, "Failed responses", exception_status="500"),
+        make.counter(
+            "litellm_deployment_successful_fallbacks_total",
+            served.rps * served.fallback_share,
+            "Requests that a fallback answered",
+            fallback_model=f"{served.model}-cloud",
+        ),
+        make.counter(
+            "litellm_spend_metric_total", served.rps * served.dollars_per_request, "Dollars spent", integral=False
+        ),
+        make.histogram("litellm_llm_api_latency_metric", served.rps, served.latency_s, "Latency of the model's API"),
+        make.histogram(
+            "litellm_request_total_latency_metric", served.rps, served.latency_s * overhead, "Latency of the request"
+        ),
+        make.gauge(
+            "litellm_deployment_state", "0 healthy, 1 partial outage, 2 complete outage", {"level": 0.0}, whole=True
+        ),
+    ]

@@ -1,0 +1,184 @@
+"""Shared by the metrics tests: samples from a list, a real Prometheus over any source, a server on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from ai_platform_mcp.sandbox.prometheus.model import NAME, Family, LabelSet, Matcher, Sample, label_set, matches
+from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, SeedQueue
+from ai_platform_mcp.sandbox.prometheus.seed import seed_metrics
+from ai_platform_mcp.sandbox.prometheus.serving import ServedModel
+from ai_platform_mcp.sandbox.prometheus.world import MetricsWorld
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+NO_PROMETHEUS = "no prometheus and promtool on PATH; enable with: apt-get install -y --no-install-recommends prometheus"
+
+
+class FixedClock:
+    """A clock that a test sets."""
+
+    def __init__(self, moment: datetime = NOW) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+class ListSource:
+    """Samples written down in a test."""
+
+    def __init__(self, data: Mapping[LabelSet, Sequence[Sample]]) -> None:
+        self.data = {labels: list(samples) for labels, samples in data.items()}
+
+    def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[LabelSet]:
+        return [
+            labels
+            for labels, samples in self.data.items()
+            if matches(matchers, labels) and any(start_ms <= moment <= end_ms for moment, _ in samples)
+        ]
+
+    def samples(self, labels: LabelSet, start_ms: int, end_ms: int) -> list[Sample]:
+        return [sample for sample in self.data.get(labels, []) if start_ms <= sample[0] <= end_ms]
+
+    def families(self) -> list[Family]:
+        return [Family(name, "gauge", "from a list") for name in sorted({dict(labels)[NAME] for labels in self.data})]
+
+
+def labelled(name: str, **labels: str) -> LabelSet:
+    return label_set({**labels, NAME: name})
+
+
+MODELS = (
+    ServedModel("chat-7b", "3", "team-a", "ml-a", runtime="vllm", rps=4, latency_s=2.2, fallback_share=0.02),
+    ServedModel("vision", "2", "team-b", "ml-b", rps=9, latency_s=0.07),
+    ServedModel("vision", "2", "team-b", "ml-b", target="edge", rps=12, latency_s=0.05, dollars_per_request=0.00002),
+)
+NODES = (
+    SeedNode("gpu-1", gpus=2, gpu_model="NVIDIA A100-SXM4-80GB", namespace="team-a"),
+    SeedNode("edge-1", gpus=1, gpu_model="NVIDIA L4", gpu_memory_gib=24, region="eu", site="berlin"),
+    SeedNode("edge-2", region="us", site="austin"),
+    SeedNode("edge-3", region="us", site="reno", ready=False),
+)
+QUEUES = (
+    SeedQueue("research-a100", "a100", "nvidia.com/gpu", 64, 40, pending=3),
+    SeedQueue("prod-h100", "h100", "nvidia.com/gpu", 16, 16, cohort="prod"),
+)
+
+
+def seeded_world(folder: Path, clock: FixedClock | None = None) -> MetricsWorld:
+    """A small world with every family the seed has."""
+    world = MetricsWorld(folder / "metrics.sqlite", clock or FixedClock(), seed=7)
+    seed_metrics(world, MODELS, NODES, QUEUES, NOW)
+    return world
+
+
+def openmetrics(rows: Mapping[LabelSet, Sequence[Sample]]) -> Iterator[str]:
+    """The samples in the text form that promtool reads."""
+    for labels, samples in rows.items():
+        inner = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels if key != NAME)
+        head = f"{dict(labels)[NAME]}{{{inner}}}"
+        for moment, value in samples:
+            yield f"{head} {_number(value)} {moment / 1000:.3f}\n"
+    yield "# EOF\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return repr(value) if math.isfinite(value) else ("+Inf" if value > 0 else "-Inf")
+
+
+@contextlib.contextmanager
+def real_prometheus(folder: Path, rows: Mapping[LabelSet, Sequence[Sample]]) -> Iterator[str]:
+    """Start a real Prometheus over these samples on a loopback port of its choice; yields its URL."""
+    text, data = folder / "samples.om", folder / "data"
+    text.write_text("".join(openmetrics(rows)))
+    promtool, prometheus = shutil.which("promtool"), shutil.which("prometheus")
+    assert promtool and prometheus, NO_PROMETHEUS
+    subprocess.run(
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(data)], check=True, capture_output=True
+    )
+    (folder / "prometheus.yml").write_text("scrape_configs: []\n")
+    process = subprocess.Popen(
+        [
+            prometheus,
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.time=100y",
+            "--web.listen-address=127.0.0.1:0",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    drain = threading.Thread(target=lambda: None)
+    try:
+        url = _address(process)
+        # Its log must be read on, or it would block on a full pipe.
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        _await_ready(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+        if drain.ident is not None:
+            drain.join(20)
+        process.stderr.close()
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    seen: list[str] = []
+    for line in process.stderr:
+        seen.append(line)
+        match = re.search(r'msg="Listening on" address=(\S+)', line)
+        if match:
+            return f"http://{match.group(1)}"
+    raise AssertionError("prometheus did not start: " + "".join(seen)[-2000:])
+
+
+def _await_ready(url: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/-/ready").status_code == 200:
+                return
+        threading.Event().wait(0.05)
+    raise AssertionError("prometheus was not ready within 30 s")
+
+
+@contextlib.contextmanager
+def served(app: Callable[..., Any]) -> Iterator[str]:
+    """An ASGI application on a loopback port, in a thread; yields its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert server.started, "the server did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
