@@ -1,0 +1,53 @@
+"""What the protocol needs of the platform behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.records import ApprovalRecord
+from ai_platform_mcp.core.tool import AnyTool, Caller, Result
+
+
+class Backend(Protocol):
+    """The composition root, as the server sees it. Listing tools needs no backend to be up; calling does."""
+
+    @property
+    def version(self) -> str:
+        """The product's version."""
+        ...
+
+    @property
+    def local_principal(self) -> Principal:
+        """Who calls where no token says it."""
+        ...
+
+    def tools(self) -> Mapping[str, AnyTool]:
+        """Return the offered tools by name, write tools left out where the server is read-only."""
+        ...
+
+    async def call(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Result:
+        """Run one call through the guard.
+
+        Raises:
+            PlatformError: every anticipated failure.
+        """
+        ...
+
+    async def agree(self, approval_id: str, principal: Principal) -> ApprovalRecord:
+        """Record that the requester agreed in person, where policy names ``self``."""
+        ...
+
+    async def settle(self, approval_id: str, principal: Principal, approve: bool, comment: str) -> ApprovalRecord:
+        """Settle an approval by the approver's own verified login."""
+        ...
+
+    async def readers(self) -> Readers:
+        """Return the readers, for resources and completions."""
+        ...
+
+    async def resume(self) -> int:
+        """Finish what a dead process left; returns how many operations were taken up."""
+        ...

@@ -1,0 +1,116 @@
+"""``resources/*`` and ``completion/complete``: reads of the catalogue in ``resources``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp.shared.uri_template import UriTemplate
+
+from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError
+from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.tool import Caller
+from ai_platform_mcp.resources import CATALOGUE, Resource, complete
+from ai_platform_mcp.server.backend import Backend
+from ai_platform_mcp.server.prompts import PROMPTS
+
+MAX_COMPLETIONS = 100
+
+
+class Resources:
+    """Serves the resource methods and completions."""
+
+    def __init__(self, backend: Backend, principal: Callable[[], Principal]):
+        self._backend = backend
+        self._principal = principal
+        self._templates = [(UriTemplate.parse(row.template), row) for row in CATALOGUE]
+
+    async def list_resources(
+        self, ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        """List the resources that can be read without a variable."""
+        fixed = [row for template, row in self._templates if template.match(_bare(row.template)) is not None]
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(
+                    uri=_bare(row.template),
+                    name=row.name,
+                    title=row.title,
+                    description=row.description,
+                    mime_type=row.mime_type,
+                )
+                for row in fixed
+            ]
+        )
+
+    async def list_templates(
+        self, ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        """List every template."""
+        return types.ListResourceTemplatesResult(
+            resource_templates=[
+                types.ResourceTemplate(
+                    uri_template=row.template,
+                    name=row.name,
+                    title=row.title,
+                    description=row.description,
+                    mime_type=row.mime_type,
+                )
+                for _, row in self._templates
+            ]
+        )
+
+    async def read(
+        self, ctx: ServerRequestContext[Any, Any], params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        """Read one resource by URI."""
+        uri = str(params.uri)
+        row, variables = self._find(uri)
+        caller = Caller(principal=self._principal(), request_id=f"req-{uuid.uuid4().hex[:16]}")
+        try:
+            text = await row.read(variables, await self._backend.readers(), caller)
+        except (NotFound, InvalidInput) as error:
+            raise MCPError(types.INVALID_PARAMS, _sentence(error), data=error.as_dict()) from None
+        except PlatformError as error:
+            raise MCPError(types.INTERNAL_ERROR, _sentence(error), data=error.as_dict()) from None
+        return types.ReadResourceResult(
+            contents=[types.TextResourceContents(uri=params.uri, mime_type=row.mime_type, text=text)]
+        )
+
+    def _find(self, uri: str) -> tuple[Resource, dict[str, str]]:
+        for template, row in self._templates:
+            found = template.match(uri)
+            if found is not None:
+                return row, {name: value for name, value in found.items() if isinstance(value, str) and value}
+        known = ", ".join(row.template for _, row in self._templates)
+        raise MCPError(types.INVALID_PARAMS, f"There is no resource {uri!r}. Templates: {known}.")
+
+    async def complete(
+        self, ctx: ServerRequestContext[Any, Any], params: types.CompleteRequestParams
+    ) -> types.CompleteResult:
+        """Complete names of models, versions, clusters, sites, queues, namespaces and operations."""
+        if isinstance(params.ref, types.PromptReference) and params.ref.name not in PROMPTS:
+            raise MCPError(types.INVALID_PARAMS, f"There is no prompt {params.ref.name!r}.")
+        known = dict(params.context.arguments or {}) if params.context else {}
+        try:
+            values = await complete(params.argument.name, params.argument.value, known, await self._backend.readers())
+        except PlatformError:
+            values = []  # a completion is a convenience: a backend that is down has nothing to offer
+        return types.CompleteResult(
+            completion=types.Completion(
+                values=list(values[:MAX_COMPLETIONS]), total=len(values), has_more=len(values) > MAX_COMPLETIONS
+            )
+        )
+
+
+def _bare(template: str) -> str:
+    """Return the template with every variable left out: ``registry://models{/name}`` is read as ``registry://models``."""
+    return template.split("{", 1)[0]
+
+
+def _sentence(error: PlatformError) -> str:
+    return " ".join(part for part in (error.message, error.cause, error.remedy) if part)
