@@ -1,6 +1,7 @@
-"""The platform's own rules, as pure functions: placement, rollout waves, routing, gates, drift verdicts, cost, objects.
+"""The platform's own rules, as pure functions over plain values.
 
-Belongs here: what would be the same rule whichever backend, tool or surface asks.
-Does not belong here: input or output, time and randomness that are not passed in, Kubernetes manifests (``manifests``).
-How to decide: if a test of it needs a server or a clock, it belongs elsewhere.
+Belongs here: a decision that a person could check with paper and pencil from the same rows (placement, waves, gates, cost).
+Does not belong here: any input or output, any await, the shape of a Kubernetes object (``manifests``), what is allowed
+(``policies``).
+How to decide: if a property test can state it without a server, it is here.
 """

@@ -1,0 +1,131 @@
+"""What a namespace can ask Kueue for: one row per LocalQueue and flavor, with what is free now and what could ever be.
+
+Kueue admits a pod set on one flavor: a request fits whole or not at all. A ClusterQueue may use its nominal quota plus what
+it may borrow, as long as its cohort as a whole has that much unused.
+Source: https://kueue.sigs.k8s.io/docs/concepts/cohort/ and cluster_queue/#borrowinglimit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from ai_platform_mcp.core.model import Value
+from ai_platform_mcp.core.rows import FlavorRow, Inventory, NodeRow
+
+ALIASES = {"tpu-v5e": ("tpu-v5e", "tpu-v5-lite", "v5litepod", "v5lite")}
+"""Names that clouds give the same accelerator."""
+
+
+class Pool(Value):
+    """A flavor as one namespace reaches it. Counts are whole devices; the price is of one device for an hour, in cents."""
+
+    flavor: str
+    resource: str
+    local_queue: str
+    cluster_queue: str
+    accelerator: str
+    cloud: str
+    region: str
+    spot: bool
+    device_hourly_cents: int | None
+    nominal: int
+    used: int
+    free: int
+    """What a workload could get at this moment, borrowing included."""
+    ceiling: int
+    """What a workload could get with nothing else running, borrowing included."""
+    pending: int
+    """Workloads that wait in the ClusterQueue."""
+    node_devices: int
+    """Devices of the largest node of this pool; 0 where no node is known (a pool that scales from zero)."""
+    active: bool = True
+    node_labels: dict[str, str] = Field(default_factory=dict)
+
+
+def accelerator_matches(wanted: str, *names: str) -> bool:
+    """Tell whether ``wanted`` (``a100``, ``tpu-v5e``) names one of the products or flavors, whatever the case."""
+    spellings = ALIASES.get(wanted.lower(), (wanted.lower(),))
+    return any(spelling in name.lower() for name in names for spelling in spellings)
+
+
+def pools_of(inventory: Inventory, namespace: str, prices: Mapping[str, int] | None = None) -> tuple[Pool, ...]:
+    """Return every pool that a LocalQueue of ``namespace`` leads to, by flavor name.
+
+    ``prices`` are cents per device-hour by flavor name or accelerator, for flavors that carry no price themselves.
+    """
+    waiting: dict[str, int] = {}
+    for queue in inventory.queues:
+        waiting[queue.cluster_queue] = waiting.get(queue.cluster_queue, 0) + queue.pending
+    pools: list[Pool] = []
+    for queue in inventory.queues:
+        if queue.namespace != namespace:
+            continue
+        for row in inventory.flavors:
+            if row.queue == queue.cluster_queue:
+                free, ceiling = quota(row, inventory.flavors)
+                pools.append(
+                    Pool(
+                        flavor=row.flavor,
+                        resource=row.resource,
+                        local_queue=queue.name,
+                        cluster_queue=row.queue,
+                        accelerator=row.accelerator or row.flavor,
+                        cloud=row.cloud,
+                        region=row.region,
+                        spot=row.spot,
+                        device_hourly_cents=price_of(row, prices or {}),
+                        nominal=row.nominal,
+                        used=_taken(row),
+                        free=free,
+                        ceiling=ceiling,
+                        pending=waiting[queue.cluster_queue],
+                        node_devices=_largest_node(row, inventory.nodes),
+                        active=queue.active,
+                        node_labels=row.node_labels,
+                    )
+                )
+    return tuple(sorted(pools, key=lambda pool: (pool.flavor, pool.local_queue)))
+
+
+def quota(row: FlavorRow, flavors: Sequence[FlavorRow]) -> tuple[int, int]:
+    """Return how many devices the ClusterQueue could hand out now, and at most, of this flavor."""
+    if not row.cohort:
+        return max(0, row.nominal - _taken(row)), row.nominal
+    cohort = [other for other in flavors if _lends_to(other, row)]
+    whole = sum(other.nominal for other in cohort)
+    unused = whole - sum(_taken(other) for other in cohort)
+    own = whole if row.borrowing_limit is None else row.nominal + row.borrowing_limit
+    ceiling = min(own, whole)
+    return max(0, min(ceiling - _taken(row), unused)), ceiling
+
+
+def price_of(row: FlavorRow, prices: Mapping[str, int]) -> int | None:
+    """Return the price of one device-hour: the flavor's own, else the platform file's by flavor, else by accelerator."""
+    if row.hourly_cents is not None:
+        return row.hourly_cents
+    if row.flavor in prices:
+        return prices[row.flavor]
+    return next((cents for name, cents in prices.items() if accelerator_matches(name, row.accelerator)), None)
+
+
+def _lends_to(other: FlavorRow, row: FlavorRow) -> bool:
+    return (other.cluster, other.cohort, other.flavor, other.resource) == (
+        row.cluster,
+        row.cohort,
+        row.flavor,
+        row.resource,
+    )
+
+
+def _taken(row: FlavorRow) -> int:
+    """Quota is gone once it is reserved, before anything runs on it."""
+    return max(row.used, row.reserved)
+
+
+def _largest_node(row: FlavorRow, nodes: Sequence[NodeRow]) -> int:
+    if not row.node_labels:
+        return 0
+    wanted = row.node_labels.items()
+    return max((node.accelerators for node in nodes if wanted <= node.labels.items()), default=0)
