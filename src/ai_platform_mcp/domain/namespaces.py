@@ -28,7 +28,7 @@ def read_namespaces(objects: Sequence[type_json], cluster: ClusterInfo) -> tuple
     rows: list[NamespaceRow] = []
     for item in objects:
         labels = labels_of(item)
-        said = cluster.environment or labels.get(ENVIRONMENT_LABEL, "")
+        said: str = cluster.environment or labels.get(ENVIRONMENT_LABEL, "")
         environment = cast("Environment", said) if said in ENVIRONMENTS else ""
         name, team = str(metadata_of(item).get("name", "")), labels.get(TEAM_LABEL, "")
         rows.append(NamespaceRow(name=name, team=team, environment=environment))
