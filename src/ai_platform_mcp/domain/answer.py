@@ -1,0 +1,160 @@
+"""From rows to an answer within a budget: complete as text, complete as data, and honest about what was left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.model import Value
+from ai_platform_mcp.core.tool import Result
+from ai_platform_mcp.domain.text import DEFAULT_BUDGET, MOST, Cell, Listing, fit, json_tokens, table, tokens
+
+
+class Cursor(Value):
+    """Where a page begins: ``skip`` rows into the backend's page that ``backend`` names (empty: the first)."""
+
+    skip: int = 0
+    backend: str = ""
+
+    def text(self) -> str:
+        """Return the token that callers pass back."""
+        return f"{self.skip}:{self.backend}"
+
+    @classmethod
+    def read(cls, token: str) -> Cursor:
+        """Read a token; an empty one is the beginning.
+
+        Raises:
+            InvalidInput: it is none of ours.
+        """
+        skip, colon, backend = token.partition(":")
+        if not token:
+            return cls()
+        if not colon or not (skip.isascii() and skip.isdigit()) or len(skip) > 9:
+            raise InvalidInput(
+                f"{token[:40]!r} is no paging token.", remedy="Pass token exactly as the page before gave it in next."
+            )
+        return cls(skip=int(skip), backend=backend)
+
+
+def budget_of(verbose: bool) -> int:
+    """Return the budget in tokens: the default one, or all that an answer may ever take, less room for its frame."""
+    return MOST - 500 if verbose else DEFAULT_BUDGET - 100
+
+
+def listing_result(
+    listing: Listing, *, verbose: bool, limit: int, cursor: Cursor | None = None, more: str | None = None
+) -> Result:
+    """Return a page of the listing.
+
+    Args:
+        listing: what there is, or the page of the backend that ``cursor`` names.
+        verbose: whether the large budget applies.
+        limit: rows at most.
+        cursor: where in the listing this page begins.
+        more: the backend's own token for the page after this listing; None where the listing is all there is.
+    """
+    start = cursor or Cursor()
+    rest = listing.rows[start.skip :]
+    rows = rest[:limit]
+
+    def page(count: int) -> Result:
+        return _page(listing, rows[:count], _next(start, count, len(rest), more), start, more)
+
+    def cost(count: int) -> int:
+        result = page(count)
+        return max(tokens(result.text), json_tokens(result.data))
+
+    return page(fit(len(rows), budget_of(verbose), cost))
+
+
+def _next(start: Cursor, count: int, left: int, more: str | None) -> str:
+    if count < left:
+        return Cursor(skip=start.skip + count, backend=start.backend).text()
+    return Cursor(backend=more).text() if more else ""
+
+
+def _page(
+    listing: Listing, rows: tuple[tuple[Cell, ...], ...], following: str, start: Cursor, more: str | None
+) -> Result:
+    total = len(listing.rows) if more is None and not start.backend else None
+    data: dict[str, Any] = {"kind": listing.kind, **listing.facts}
+    if total is not None:
+        data["total"] = total
+    data |= {"shown": len(rows), "columns": list(listing.columns), "rows": [list(row) for row in rows]}
+    lines = [_head(listing, len(rows), start.skip, total)]
+    lines.append(table(listing.columns, rows) if rows else listing.empty)
+    if not rows:
+        data["empty"] = listing.empty
+    notes = list(listing.notes)
+    if following:
+        data["next"] = following
+        left = f"{total - start.skip - len(rows)} more rows" if total is not None else "More rows"
+        notes.append(f"{left}: repeat with token={following}, or narrow with filters.")
+    if notes:
+        data["notes"] = notes
+    return Result(text="\n".join([*lines, *notes]), data=data)
+
+
+def _head(listing: Listing, shown: int, skip: int, total: int | None) -> str:
+    count = (
+        f"{shown} rows"
+        if total is None
+        else f"{total} rows"
+        if shown == total
+        else f"rows {skip + 1}-{skip + shown} of {total}"
+    )
+    age = listing.facts.get("age_seconds")
+    return f"{listing.kind}: {count if shown or total else 'none'}" + (f", {age} s old" if isinstance(age, int) else "")
+
+
+def detail_result(
+    kind: str, name: str, body: dict[str, Any], *, verbose: bool, lines: list[str] | None = None
+) -> Result:
+    """Return the full story of one thing; what exceeds the budget is left out by name, largest first.
+
+    ``lines`` is the text; without them the fields are told one a line.
+    """
+    data: dict[str, Any] = {"kind": kind, "name": name, **body}
+    budget, left_out = budget_of(verbose), list[str]()
+
+    def told() -> str:
+        return "\n".join([f"{kind} {name}", *(lines if lines is not None and not left_out else _fields(data))])
+
+    while max(tokens(told()), json_tokens(data)) > budget:
+        candidates = {
+            key: json_tokens(value) for key, value in data.items() if key not in ("kind", "name", "left_out", "how")
+        }
+        if not candidates:
+            break
+        largest = max(candidates, key=lambda key: candidates[key])
+        del data[largest]
+        left_out.append(largest)
+        data["left_out"] = left_out
+        if not verbose:
+            data["how"] = "verbose=true shows more"
+    return Result(text=told(), data=data)
+
+
+def _fields(data: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for key, value in data.items():
+        if key in ("kind", "name") or value in (None, "", [], {}):
+            continue
+        if isinstance(value, dict):
+            fields: dict[str, Any] = value
+            lines.append(f"  {key}: " + ", ".join(f"{name}={item}" for name, item in fields.items()))
+        elif isinstance(value, list):
+            items: list[Any] = value
+            lines.append(f"  {key}:")
+            lines += [f"    {_item(item)}" for item in items]
+        else:
+            lines.append(f"  {key}: {value}")
+    return lines
+
+
+def _item(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    fields: dict[str, Any] = item
+    return ", ".join(f"{key}={value}" for key, value in fields.items() if value not in (None, "", [], {}))

@@ -1,0 +1,151 @@
+"""Answers for models and terminals: tables in plain text, cut to a budget of tokens, honest about what was left out."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from ai_platform_mcp.core.model import Value, canonical_json
+
+DEFAULT_BUDGET = 2_000
+"""Tokens that an answer may take unless more is asked for."""
+MOST = 10_000
+"""Tokens that no answer exceeds."""
+
+Cell = str | int | bool | None
+
+_PIECE = re.compile(r"[A-Za-z]+|[0-9]+|[^\x00-\x7f]|[ ]+|\n\s*|[^A-Za-z0-9\s]+|\s")
+
+
+def tokens(text: str) -> int:
+    """Return an upper estimate of the o200k tokens of ``text``, without the tokenizer's 2 MB vocabulary.
+
+    Words cost a token per five letters (identifiers break up more than prose), digits one per three, punctuation one per two;
+    a single space belongs to the word after it.
+    """
+    total = 0.0
+    for piece in _PIECE.findall(text):
+        first = piece[0]
+        if first.isascii() and first.isalpha():
+            total += math.ceil(len(piece) / 5)
+        elif first.isdigit():
+            total += math.ceil(len(piece) / 3)
+        elif piece == " ":
+            continue
+        elif first.isspace():
+            total += 1
+        else:
+            total += math.ceil(len(piece) / 2)
+    return math.ceil(total)
+
+
+def json_tokens(value: object) -> int:
+    """Return the estimate for a value as compact JSON, the form that most clients hand to their model."""
+    return tokens(canonical_json(value).decode())
+
+
+class Listing(Value):
+    """Rows to answer with, before they are cut. ``columns`` name the cells of every row."""
+
+    kind: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    empty: str = "Nothing matches."
+    """What to say where there are no rows, and what to do then."""
+    notes: tuple[str, ...] = ()
+    facts: dict[str, Any] = Field(default_factory=dict)
+    """Further values beside the rows, such as ages."""
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Return rows as text, aligned with spaces; columns without any value are left out."""
+    shown = [place for place in range(len(columns)) if any(_cell(row[place]) for row in rows)]
+    lines = [[columns[place] for place in shown], *([_cell(row[place]) or "-" for place in shown] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
+    padded = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join(padded)
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def clip(text: str, size: int) -> str:
+    """Return ``text`` on one line, cut to ``size`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= size else f"{line[: size - 1]}…"
+
+
+def fit(count: int, budget: int, cost: Callable[[int], int]) -> int:
+    """Return how many of ``count`` rows fit the budget, where ``cost(n)`` is the price of an answer with ``n`` of them.
+
+    At least one row is shown where there is one: an answer of nothing would send the caller in a circle.
+    """
+    if count == 0 or cost(count) <= budget:
+        return count
+    low, high = 1, count
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (middle, high) if cost(middle) <= budget else (low, middle)
+    return low
+
+
+def age(then: datetime | None, now: datetime) -> str:
+    """Return how long ago something was, short: ``45s``, ``12m``, ``5h``, ``3d``; empty where it is not known."""
+    if then is None:
+        return ""
+    seconds = max(0, int((now - then).total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def seconds_of(text: str) -> int:
+    """Return the seconds of a span such as ``90s``, ``5m``, ``1h30m`` or ``7d``.
+
+    Raises:
+        ValueError: it is no such span, or zero.
+    """
+    parts = re.findall(r"(\d+)([smhdw])", text)
+    if not parts or "".join(f"{count}{unit}" for count, unit in parts) != text:
+        raise ValueError(f"{text[:20]!r} is not a span of time such as 30m, 1h or 7d")
+    total = sum(int(count) * _UNITS[unit] for count, unit in parts)
+    if total <= 0:
+        raise ValueError("a span of time is longer than nothing")
+    return total
+
+
+def sparkline(values: Sequence[float | None], width: int = 24) -> str:
+    """Return values as a line of blocks, ``width`` at most, each the mean of its share; a gap is a dot."""
+    blocks = "▁▂▃▄▅▆▇█"
+    size = max(1, math.ceil(len(values) / width))
+    means: list[float | None] = []
+    for start in range(0, len(values), size):
+        known = [value for value in values[start : start + size] if value is not None]
+        means.append(sum(known) / len(known) if known else None)
+    there = [value for value in means if value is not None]
+    if not there:
+        return ""
+    low, span = min(there), max(there) - min(there)
+    marks = [("·" if mean is None else blocks[int((mean - low) / span * 7) if span > 0 else 3]) for mean in means]
+    return "".join(marks)
+
+
+def number(value: float | None) -> str:
+    """Return a number with four significant digits, without an exponent where that is short."""
+    if value is None:
+        return "no value"
+    if value == int(value) and abs(value) < 1e9:
+        return str(int(value))
+    return f"{value:.4g}"
