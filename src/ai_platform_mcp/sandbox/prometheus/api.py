@@ -27,7 +27,7 @@ from ai_platform_mcp.sandbox.prometheus.model import (
 from ai_platform_mcp.sandbox.prometheus.params import EARLIEST_MS, LATEST_MS, Params, duration_ms
 from ai_platform_mcp.sandbox.prometheus.parse import parse, parse_selector
 from ai_platform_mcp.sandbox.prometheus.rules import AlertRule, active_alerts, rfc3339, rule_document
-from ai_platform_mcp.sandbox.prometheus.values import Budget
+from ai_platform_mcp.sandbox.prometheus.values import MOST_SAMPLES, Budget
 
 _LOG = logging.getLogger(__name__)
 DEFAULT_TIMEOUT_MS = 120_000
@@ -37,13 +37,19 @@ VERSION = "2.42.0"
 _Handler = Callable[[Params, Request], Any]
 
 
-def build_prometheus_app(source: SampleSource, clock: Clock, rules: Sequence[AlertRule] = ()) -> Starlette:
-    """An ASGI application that answers Prometheus' HTTP API from the source. Queries run in worker threads."""
-    return _Api(source, clock, rules).app()
+def build_prometheus_app(
+    source: SampleSource, clock: Clock, rules: Sequence[AlertRule] = (), max_samples: int = MOST_SAMPLES
+) -> Starlette:
+    """An ASGI application that answers Prometheus' HTTP API from the source. Queries run in worker threads.
+
+    `max_samples` is what one query may load (`--query.max-samples` of the real one); more is a 422.
+    """
+    return _Api(source, clock, rules, max_samples).app()
 
 
 class _Api:
-    def __init__(self, source: SampleSource, clock: Clock, rules: Sequence[AlertRule]) -> None:
+    def __init__(self, source: SampleSource, clock: Clock, rules: Sequence[AlertRule], max_samples: int) -> None:
+        self._max_samples = max_samples
         self._source = source
         self._clock = clock
         self._rules = rules
@@ -91,15 +97,22 @@ class _Api:
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
 
+    def _budget(self, params: Params) -> Budget:
+        text = params.get("timeout")
+        timeout = duration_ms(text) if text else DEFAULT_TIMEOUT_MS
+        if timeout is None:
+            raise BadData(f'invalid parameter "timeout": cannot parse "{text}" to a valid duration')
+        return Budget(time.monotonic() + min(timeout, DEFAULT_TIMEOUT_MS) / 1000, self._max_samples)
+
     def _query(self, params: Params, request: Request) -> Any:
         moment = params.time("time", self._now_ms())
-        budget = _budget(params)
+        budget = self._budget(params)
         node = parse(_required(params))
         return result_document(evaluate(node, self._source, [moment], budget), [moment], instant=True)
 
     def _query_range(self, params: Params, request: Request) -> Any:
         steps = params.steps()
-        budget = _budget(params)
+        budget = self._budget(params)
         node = parse(_required(params))
         return result_document(evaluate(node, self._source, steps, budget, params.time("end")), steps, instant=False)
 
@@ -181,14 +194,6 @@ def _required(params: Params) -> str:
     if not text.strip():
         raise BadData('invalid parameter "query": unknown position: parse error: no expression found in input')
     return text
-
-
-def _budget(params: Params) -> Budget:
-    text = params.get("timeout")
-    timeout = duration_ms(text) if text else DEFAULT_TIMEOUT_MS
-    if timeout is None:
-        raise BadData(f'invalid parameter "timeout": cannot parse "{text}" to a valid duration')
-    return Budget(time.monotonic() + min(timeout, DEFAULT_TIMEOUT_MS) / 1000)
 
 
 def _error(kind: str, message: str, status: int) -> Response:

@@ -47,7 +47,7 @@ def seed_metrics(
         specs += gpu_specs(node, start)
     for queue in queues:
         specs += queue_specs(queue, start)
-    world.register(*specs)
+    world.register(*(spec for spec in specs if not world.knows(spec.key)))
     _silence_lost_nodes(world, nodes, now_ms)
     return len(specs)
 

@@ -110,11 +110,9 @@ class Load:
                 value += self.noise * share * math.cos(speed * seconds + phase)
         return value
 
-    def between(self, start: float, end: float) -> float:
-        """The integral of the load over an interval."""
-        return (end - start) + self._antiderivative(end) - self._antiderivative(start)
-
-    def _antiderivative(self, seconds: float) -> float:
+    def wave_integral(self, seconds: float) -> float:
+        """An antiderivative of the load less its mean of 1: the integral over an interval is its length plus the
+        difference of this at its ends."""
         value = 0.0
         if self.swing:
             value += self.swing * _DAY / (2 * math.pi) * math.sin(2 * math.pi * (seconds / _DAY - self.peak_hour / 24))

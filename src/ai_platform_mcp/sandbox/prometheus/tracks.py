@@ -21,6 +21,9 @@ from ai_platform_mcp.sandbox.prometheus.shapes import (
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds; the Prometheus client library's default."""
 
+_KEEP_AT_MOST = 1_000
+"""Ticks whose work a histogram remembers: some hours of it, so that thousands of series stay small in memory."""
+
 
 @dataclass(frozen=True)
 class SeriesSpec:
@@ -69,6 +72,26 @@ class _Segment:
     tail: Load
     main_before: float = 0.0
     tail_before: float = 0.0
+    main_wave: float = field(init=False)
+    tail_wave: float = field(init=False)
+    main_rate: float = field(init=False)
+    tail_rate: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.main_wave = self.load.wave_integral(self.start_s)
+        self.tail_wave = self.tail.wave_integral(self.start_s)
+        rate, share = self.params.get("rate", 0.0), self.params.get("tail_share", 0.0)
+        self.main_rate, self.tail_rate = rate * (1 - share), rate * share
+
+    def main_at(self, seconds: float) -> float:
+        """Ordinary events since the series began."""
+        passed = seconds - self.start_s + self.load.wave_integral(seconds) - self.main_wave
+        return self.main_before + self.main_rate * passed
+
+    def tail_at(self, seconds: float) -> float:
+        """Slow events since the series began."""
+        passed = seconds - self.start_s + self.tail.wave_integral(seconds) - self.tail_wave
+        return self.tail_before + self.tail_rate * passed
 
 
 @dataclass
@@ -81,6 +104,7 @@ class Life:
     segments: list[_Segment] = field(default_factory=list["_Segment"])
     _starts: list[float] = field(default_factory=list[float])
     _key: int = 0
+    _kept: tuple[tuple[range, int], list[tuple[int, float, float]]] | None = None
 
     def __post_init__(self) -> None:
         self._key = hash64(self.seed, self.spec.key)
@@ -108,12 +132,7 @@ class Life:
         tail = {**merged, "swing": min(MOST_SWING, merged["swing"] * 1.8), "noise": 0.0}
         segment = _Segment(at, merged, Load.of(merged, self._key), Load.of(tail, self._key))
         if before is not None:
-            segment.main_before = before.main_before + before.load.between(before.start_s, at) * _main_rate(
-                before.params
-            )
-            segment.tail_before = before.tail_before + before.tail.between(before.start_s, at) * _tail_rate(
-                before.params
-            )
+            segment.main_before, segment.tail_before = before.main_at(at), before.tail_at(at)
         self.segments.append(segment)
         self._starts.append(at)
 
@@ -151,24 +170,39 @@ class Life:
 
     def _counter(self, tick: int) -> float:
         seconds = tick / 1000
-        _, segment = self._segment(seconds)
-        value = segment.main_before + segment.params["rate"] * segment.load.between(segment.start_s, seconds)
+        value = self._segment(seconds)[1].main_at(seconds)
         return float(math.floor(value)) if self.spec.integral else value
 
     def _histogram(self, part: Part, ticks: range) -> list[Sample]:
         """Every segment adds its observations with its own distribution; sums of monotone terms stay monotone."""
         weights = [_weights(segment.params, part) for segment in self.segments]
         closed = self._closed(weights)
+        whole = part.kind != "sum"
         samples: list[Sample] = []
+        for tick, (index, main, tail) in zip(ticks, self._observations(ticks), strict=True):
+            main_weight, tail_weight = weights[index]
+            value = closed[index] + main_weight * main + tail_weight * tail
+            samples.append((tick, float(math.floor(value)) if whole else value))
+        return samples
+
+    def _observations(self, ticks: range) -> list[tuple[int, float, float]]:
+        """Per tick: its segment, and the ordinary and slow observations since that began.
+
+        The buckets of one histogram are asked for one after the other over the same ticks: the last answer is kept.
+        """
+        asked = (ticks, len(self.segments))
+        kept = self._kept
+        if kept is not None and kept[0] == asked:
+            return kept[1]
+        rows: list[tuple[int, float, float]] = []
         for tick in ticks:
             seconds = tick / 1000
             index, segment = self._segment(seconds)
-            main, tail = weights[index]
-            value = closed[index]
-            value += main * _main_rate(segment.params) * segment.load.between(segment.start_s, seconds)
-            value += tail * _tail_rate(segment.params) * segment.tail.between(segment.start_s, seconds)
-            samples.append((tick, value if part.kind == "sum" else float(math.floor(value))))
-        return samples
+            main = segment.main_at(seconds) - segment.main_before
+            rows.append((index, main, segment.tail_at(seconds) - segment.tail_before))
+        if len(rows) <= _KEEP_AT_MOST:
+            self._kept = (asked, rows)
+        return rows
 
     def _closed(self, weights: list[tuple[float, float]]) -> list[float]:
         """Per segment, what all segments before it added to this exposed series."""
@@ -177,14 +211,6 @@ class Life:
             added = main * (after.main_before - here.main_before) + tail * (after.tail_before - here.tail_before)
             sums.append(sums[-1] + added)
         return sums
-
-
-def _main_rate(params: Mapping[str, float]) -> float:
-    return params.get("rate", 0.0) * (1 - params.get("tail_share", 0.0))
-
-
-def _tail_rate(params: Mapping[str, float]) -> float:
-    return params.get("rate", 0.0) * params.get("tail_share", 0.0)
 
 
 def _weights(params: Mapping[str, float], part: Part) -> tuple[float, float]:

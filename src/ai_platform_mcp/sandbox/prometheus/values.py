@@ -22,6 +22,9 @@ from ai_platform_mcp.sandbox.prometheus.nodes import Node
 
 Values: TypeAlias = list[float | None]
 
+MOST_SAMPLES = 4_000_000
+"""A real Prometheus allows 50 million; computing that many here would take minutes."""
+
 
 @dataclass(slots=True)
 class Series:
@@ -86,7 +89,7 @@ class Budget:
     """What one query may cost: a deadline on the monotonic clock, and samples loaded."""
 
     deadline: float
-    samples_left: int = 20_000_000
+    samples_left: int = MOST_SAMPLES
 
     def spend(self, samples: int) -> None:
         """Account for samples. Raises `QueryTimeout` past the deadline, `ExecutionError` over the limit."""

@@ -64,12 +64,13 @@ class MetricsWorld:
         """Begin series; those that live already are left as they are. Returns the keys of all of them.
 
         A series that was stopped begins anew: its counter restarts from zero, as after a restart of its process.
-        Raises `ValueError` for parameters its type does not have.
+        Raises `ValueError` for parameters its type does not have, or a start before its last end; none is begun then.
         """
         with self._lock:
-            fresh = [spec for spec in specs if self._alive(spec.key) is None]
-            for spec in fresh:
-                self._begin(spec)
+            fresh = {spec.key: spec for spec in specs if self._alive(spec.key) is None}.values()
+            lives = [self._life(spec) for spec in fresh]
+            for life in lives:
+                self._begin(life)
             self._record([("register", spec.key, spec.start_ms, _body(spec)) for spec in fresh])
         return [spec.key for spec in specs]
 
@@ -112,6 +113,11 @@ class MetricsWorld:
                 and all(life.spec.labels.get(label) == value for label, value in wanted.items())
             ]
 
+    def knows(self, series_key: str) -> bool:
+        """Whether such a series was ever registered, alive or not."""
+        with self._lock:
+            return series_key in self._lives
+
     def families(self) -> list[Family]:
         """Name, type and help of every family, by name."""
         with self._lock:
@@ -134,8 +140,9 @@ class MetricsWorld:
             if found is None:
                 return []
             key, part = found
-            last = min(end_ms, self.now_ms())
-            return [sample for life in self._lives[key] for sample in life.samples(part, life.ticks(start_ms, last))]
+            lives = list(self._lives[key])
+        last = min(end_ms, self.now_ms())
+        return [sample for life in lives for sample in life.samples(part, life.ticks(start_ms, last))]
 
     def _names(self, matchers: Sequence[Matcher]) -> Iterable[str]:
         on_name = [matcher for matcher in matchers if matcher.name == NAME]
@@ -154,19 +161,22 @@ class MetricsWorld:
             raise KeyError(f"no living series {key}")
         return life
 
-    def _begin(self, spec: SeriesSpec) -> None:
-        life = Life(spec, self._seed)
-        earlier = self._lives.setdefault(spec.key, [])
+    def _life(self, spec: SeriesSpec) -> Life:
+        earlier = self._lives.get(spec.key)
         if earlier and earlier[-1].end_ms is not None and spec.start_ms < earlier[-1].end_ms:
             raise ValueError(f"{spec.key} was still alive then")
-        earlier.append(life)
+        return Life(spec, self._seed)
+
+    def _begin(self, life: Life) -> None:
+        spec = life.spec
+        self._lives.setdefault(spec.key, []).append(life)
         self._families.setdefault(spec.name, Family(spec.name, spec.type, spec.help, spec.unit))
         for labels, part in exposed(spec):
             self._by_name[dict(labels)[NAME]][labels] = (spec.key, part)
 
     def _replay(self, action: str, key: str, at_ms: int, body: dict[str, Any]) -> None:
         if action == "register":
-            self._begin(_spec(body))
+            self._begin(self._life(_spec(body)))
         elif action == "change":
             self._living(key).change(at_ms, body)
         else:
