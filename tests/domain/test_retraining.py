@@ -1,11 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_platform_mcp.core.facts import RetrainFacts
-from ai_platform_mcp.domain.retraining import Reason, TrainingRun, facts_of, guards, runs_without_gain
+from ai_platform_mcp.domain.retraining import TrainingRun, facts_of, history, running, runs_without_gain
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -14,43 +12,16 @@ def run(hours_ago: float, score: float | None = None, *, active: bool = False) -
     return TrainingRun(name=f"run-{hours_ago}", started=NOW - timedelta(hours=hours_ago), active=active, score=score)
 
 
-def facts(reason: Reason = "drift", **fields: int | None) -> RetrainFacts:
-    base: dict[str, int | None] = {
-        "active_runs": 0,
-        "seconds_since_last": None,
-        "consecutive_without_gain": 0,
-        "drift_milli": 200,
-        "performance_drop_milli": 50,
-    }
-    return RetrainFacts(reason=reason, **{**base, **fields})  # type: ignore[arg-type]
+def test_the_oldest_active_run_is_the_one_that_is_returned():
+    assert running([run(1, active=True), run(3, active=True), run(5)]) == run(3, active=True)
+    assert running([run(5)]) is None
 
 
-def codes(given_facts: RetrainFacts) -> list[str]:
-    return [row.code for row in guards(given_facts)]
-
-
-def test_drift_with_a_loss_of_performance_may_start_a_run():
-    assert codes(facts()) == []
-
-
-@pytest.mark.parametrize("fields", [{"drift_milli": 99}, {"drift_milli": None}, {"performance_drop_milli": 0}])
-def test_drift_alone_or_loss_alone_is_not_enough(fields: dict[str, int | None]):
-    assert codes(facts(**fields)) == ["not_confirmed"]
-
-
-def test_a_run_within_a_day_of_the_last_one_waits():
-    assert codes(facts(seconds_since_last=23 * 3600)) == ["cooldown"]
-    assert codes(facts(seconds_since_last=24 * 3600)) == []
-
-
-def test_three_runs_in_vain_open_the_breaker():
-    assert codes(facts(consecutive_without_gain=2)) == []
-    assert codes(facts(consecutive_without_gain=3)) == ["breaker_open"]
-
-
-def test_a_person_is_only_bound_by_the_active_run():
-    in_the_way = facts("manual", active_runs=1, seconds_since_last=1, consecutive_without_gain=9, drift_milli=None)
-    assert codes(in_the_way) == ["active_run"]
+def test_history_is_told_in_sentences():
+    text = " ".join(history(facts_of("drift", [run(90, 0.9), run(60, 0.9)], NOW, drift_milli=240)))
+    assert "began 2 days ago" in text and "brought no gain" in text
+    assert "drift 0.24, loss of performance not measured" in text
+    assert history(facts_of("manual", [], NOW)) == ("No earlier run of this model is known.",)
 
 
 def test_history_is_read_into_facts():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound
 from ai_platform_mcp.core.model import Value, type_json
@@ -29,7 +29,7 @@ def read_namespaces(objects: Sequence[type_json], cluster: ClusterInfo) -> tuple
     for item in objects:
         labels = labels_of(item)
         said: str = cluster.environment or labels.get(ENVIRONMENT_LABEL, "")
-        environment = cast("Environment", said) if said in ENVIRONMENTS else ""
+        environment = said if said in ENVIRONMENTS else ""
         name, team = str(metadata_of(item).get("name", "")), labels.get(TEAM_LABEL, "")
         rows.append(NamespaceRow(name=name, team=team, environment=environment))
     return tuple(sorted(rows, key=lambda row: row.name))

@@ -1,29 +1,20 @@
-"""When a retraining run may start: one at a time, not too soon, not in vain, and automatically only on double evidence.
+"""What is known of a model's training runs when another one is asked for: how many are active, how long ago, how much in vain.
 
-The law that refuses is policy; these rules read the history into facts and say beforehand, in sentences, what stands in the
-way. Defaults are the platform's: a day between runs, three runs in vain open the breaker, and an automatic start needs drift
-*and* a loss of performance, since drift tests alone fire on windows without drift.
+The guards (one run at a time, a pause between runs, a breaker after runs in vain, drift *and* loss of performance for an
+automatic start, since drift tests alone fire on windows without drift) are law, and their numbers live with the policies.
+Here is what they are judged by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from ai_platform_mcp.core.facts import RetrainFacts
 from ai_platform_mcp.core.model import Value
 
 Reason = Literal["manual", "drift", "performance", "schedule", "data"]
-
-
-class RetrainLimits(Value):
-    """Thresholds of the guards. Effect sizes are in thousandths (drift as normalised Wasserstein distance)."""
-
-    cooldown: timedelta = timedelta(hours=24)
-    max_without_gain: int = 3
-    drift_milli: int = 100
-    performance_drop_milli: int = 20
 
 
 class TrainingRun(Value):
@@ -33,13 +24,6 @@ class TrainingRun(Value):
     started: datetime | None
     active: bool
     score: float | None = None
-
-
-class Guard(Value):
-    """One rule that stands in the way."""
-
-    code: Literal["active_run", "cooldown", "breaker_open", "not_confirmed"]
-    text: str
 
 
 def facts_of(
@@ -81,45 +65,32 @@ def runs_without_gain(runs: Sequence[TrainingRun]) -> int:
     return in_vain
 
 
-def guards(facts: RetrainFacts, limits: RetrainLimits | None = None) -> tuple[Guard, ...]:
-    """Return what stands in the way of a run. A person's own request (``manual``) is bound by the active run only."""
-    bounds = limits or RetrainLimits()
-    found: list[Guard] = []
-    if facts.active_runs:
-        found.append(
-            Guard(code="active_run", text="A run of this model is active; a second one would waste its devices.")
-        )
-    if facts.reason == "manual":
-        return tuple(found)
-    since, pause = facts.seconds_since_last, int(bounds.cooldown.total_seconds())
-    if since is not None and since < pause:
-        found.append(
-            Guard(
-                code="cooldown", text=f"The last run began {since // 60} minutes ago; {pause // 3600} hours must pass."
-            )
-        )
-    if facts.consecutive_without_gain >= bounds.max_without_gain:
-        text = (
-            f"The last {facts.consecutive_without_gain} runs brought no gain; a person must look before the next one."
-        )
-        found.append(Guard(code="breaker_open", text=text))
-    if facts.reason in ("drift", "performance") and not _confirmed(facts, bounds):
-        found.append(Guard(code="not_confirmed", text=_unconfirmed(facts, bounds)))
-    return tuple(found)
+def running(runs: Sequence[TrainingRun]) -> TrainingRun | None:
+    """Return the run that is active, the oldest where there are several: a second one is never started beside it."""
+    active = [row for row in runs if row.active]
+    return min(active, key=lambda row: (row.started is None, row.started, row.name)) if active else None
 
 
-def _confirmed(facts: RetrainFacts, bounds: RetrainLimits) -> bool:
-    drifted = facts.drift_milli is not None and facts.drift_milli >= bounds.drift_milli
-    worse = facts.performance_drop_milli is not None and facts.performance_drop_milli >= bounds.performance_drop_milli
-    return drifted and worse
+def history(facts: RetrainFacts) -> tuple[str, ...]:
+    """Say what the guards are judged by, in sentences."""
+    lines: list[str] = []
+    if facts.seconds_since_last is None:
+        lines.append("No earlier run of this model is known.")
+    else:
+        lines.append(f"The last run began {_ago(facts.seconds_since_last)} ago.")
+    if facts.consecutive_without_gain:
+        count = facts.consecutive_without_gain
+        lines.append(f"The last {count} runs brought no gain." if count > 1 else "The last run brought no gain.")
+    if facts.reason in ("drift", "performance"):
+        drift, drop = _measured(facts.drift_milli), _measured(facts.performance_drop_milli)
+        lines.append(f"Measured: drift {drift}, loss of performance {drop}; an automatic run needs both.")
+    return tuple(lines)
 
 
-def _unconfirmed(facts: RetrainFacts, bounds: RetrainLimits) -> str:
-    drift = _measured("drift", facts.drift_milli, bounds.drift_milli)
-    drop = _measured("loss of performance", facts.performance_drop_milli, bounds.performance_drop_milli)
-    return f"An automatic run needs both drift and a loss of performance: {drift}, {drop}."
+def _ago(seconds: int) -> str:
+    hours = seconds // 3600
+    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours >= 2 else f"{seconds // 60} minutes"
 
 
-def _measured(name: str, value: int | None, bound: int) -> str:
-    shown = "not measured" if value is None else f"{value / 1000:g}"
-    return f"{name} {shown} (from {bound / 1000:g})"
+def _measured(milli: int | None) -> str:
+    return "not measured" if milli is None else f"{milli / 1000:g}"
