@@ -19,7 +19,9 @@ FIELD_MANAGER = "ai-platform-mcp"
 OPERATION_ANNOTATION = "aiplatform.dev/operation"
 STEP_ANNOTATION = "aiplatform.dev/step"
 PLAN_ANNOTATION = "aiplatform.dev/plan-digest"
-STAMP_ANNOTATIONS = frozenset({OPERATION_ANNOTATION, STEP_ANNOTATION, PLAN_ANNOTATION})
+STAMPED_ANNOTATION = "aiplatform.dev/stamped"
+"""Names, separated by commas, of the further annotations that policy demanded of the operation."""
+STAMP_ANNOTATIONS = frozenset({OPERATION_ANNOTATION, STEP_ANNOTATION, PLAN_ANNOTATION, STAMPED_ANNOTATION})
 MODEL_LABEL = "aiplatform.dev/model"
 VERSION_LABEL = "aiplatform.dev/version"
 TEAM_LABEL = "aiplatform.dev/team"

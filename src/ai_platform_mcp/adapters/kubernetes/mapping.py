@@ -1,0 +1,314 @@
+"""From Kubernetes objects to the inventory's rows: which label, field or condition says what. Pure functions.
+
+Labels: https://kubernetes.io/docs/reference/labels-annotations-taints/, and those of each cloud and device plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.redact import untrusted
+from ai_platform_mcp.core.rows import ClusterInfo, DeploymentRow, FlavorRow, NodeRow, QueueRow, WorkloadRow
+from ai_platform_mcp.domain.objects import (
+    ENVIRONMENT_LABEL,
+    MODEL_LABEL,
+    TEAM_LABEL,
+    VERSION_LABEL,
+    annotations_of,
+    condition,
+    labels_of,
+    metadata_of,
+    parse_time,
+    rows,
+    section,
+    whole,
+)
+
+SITE_LABEL = "edge.aiplatform.dev/site"
+CLOUD_LABEL = "aiplatform.dev/cloud"
+PRICE_ANNOTATION = "aiplatform.dev/hourly-cents"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+_REGION = "topology.kubernetes.io/region"
+_ZONE = "topology.kubernetes.io/zone"
+_ACCELERATOR_LABELS = (
+    "nvidia.com/gpu.product",
+    "cloud.google.com/gke-accelerator",
+    "cloud.google.com/gke-tpu-accelerator",
+    "karpenter.k8s.aws/instance-gpu-name",
+    "aiplatform.dev/accelerator",
+)
+_DEVICES = ("nvidia.com/gpu", "google.com/tpu", "amd.com/gpu", "aws.amazon.com/neuron", "habana.ai/gaudi")
+_SPOT = {
+    "karpenter.sh/capacity-type": "spot",
+    "cloud.google.com/gke-spot": "true",
+    "cloud.google.com/gke-provisioning": "spot",
+    "eks.amazonaws.com/capacitytype": "spot",
+    "kubernetes.azure.com/scalesetpriority": "spot",
+    "aiplatform.dev/capacity-type": "spot",
+}
+_CLOUD_PREFIXES = {
+    "eks.amazonaws.com/": "aws",
+    "karpenter.k8s.aws/": "aws",
+    "cloud.google.com/": "gcp",
+    "kubernetes.azure.com/": "azure",
+}
+_PROVIDERS = {"aws": "aws", "gce": "gcp", "azure": "azure"}
+_MOST_LABELS = 64
+
+
+def slim(kind: str, live: type_json) -> type_json:
+    """Return the object without what no row needs, so that a large cluster fits in memory."""
+    meta = {key: value for key, value in metadata_of(live).items() if key != "managedFields"}
+    notes = {key: value for key, value in annotations_of(live).items() if key == PRICE_ANNOTATION}
+    kept = {**live, "metadata": {**{key: value for key, value in meta.items() if key != "annotations"}}}
+    if notes:
+        kept["metadata"]["annotations"] = notes
+    if kind == "Node":
+        bulk = ("images", "volumesInUse", "volumesAttached")
+        kept["status"] = {key: value for key, value in section(live, "status").items() if key not in bulk}
+    if kind == "Workload":
+        spec = section(live, "spec")
+        pod_sets = [{"name": row.get("name"), "devices": _requested(row)} for row in rows(spec, "podSets")]
+        kept["spec"] = {"queueName": spec.get("queueName"), "active": spec.get("active"), "podSets": pod_sets}
+    return kept
+
+
+# --- nodes -----------------------------------------------------------------------------------------------------------
+
+
+def node_row(info: ClusterInfo, live: type_json) -> NodeRow:
+    """Return a node. Its role is edge by label, or because its whole cluster is."""
+    labels = labels_of(live)
+    spec, status = section(live, "spec"), section(live, "status")
+    ready = condition(live, "Ready")
+    allocatable = section(status, "allocatable")
+    taints = tuple(_taint(row) for row in rows(spec, "taints"))
+    return NodeRow(
+        cluster=info.name,
+        name=str(metadata_of(live).get("name", "")),
+        ready=ready.get("status") == "True",
+        schedulable=not spec.get("unschedulable"),
+        role="edge" if info.role == "edge" or is_edge(labels) else "cloud",
+        cloud=cloud_of(labels, str(spec.get("providerID") or "")) or info.cloud,
+        region=labels.get(_REGION) or info.region,
+        zone=labels.get(_ZONE, ""),
+        site=labels.get(SITE_LABEL) or labels.get("apps.openyurt.io/nodepool", ""),
+        accelerator=accelerator_of(labels) or next((name for name in _DEVICES if whole(allocatable.get(name))), ""),
+        accelerators=sum(whole(allocatable.get(name)) for name in _DEVICES),
+        spot=is_spot(labels),
+        labels=dict(list(labels.items())[:_MOST_LABELS]),
+        conditions={
+            str(row.get("type")): str(row.get("status")) for row in rows(status, "conditions") if row.get("type")
+        },
+        taints=taints,
+        last_seen=parse_time(ready.get("lastHeartbeatTime")),
+        kubelet=str(section(status, "nodeInfo").get("kubeletVersion") or ""),
+    )
+
+
+def is_edge(labels: Mapping[str, str]) -> bool:
+    """Tell whether labels mark an edge node: the role, an OpenYurt pool, or an agent with one of our sites."""
+    if "node-role.kubernetes.io/edge" in labels or "apps.openyurt.io/nodepool" in labels:
+        return True
+    return "node-role.kubernetes.io/agent" in labels and SITE_LABEL in labels
+
+
+def is_spot(labels: Mapping[str, str]) -> bool:
+    """Tell whether labels mark capacity that the cloud may take back."""
+    lowered = {key.lower(): value.lower() for key, value in labels.items()}
+    return any(lowered.get(key) == value for key, value in _SPOT.items())
+
+
+def cloud_of(labels: Mapping[str, str], provider_id: str = "") -> str:
+    """Return the cloud that labels or the provider id name, empty where they name none."""
+    if CLOUD_LABEL in labels:
+        return labels[CLOUD_LABEL]
+    for prefix, cloud in _CLOUD_PREFIXES.items():
+        if any(key.startswith(prefix) for key in labels):
+            return cloud
+    return _PROVIDERS.get(provider_id.partition("://")[0], "")
+
+
+def accelerator_of(labels: Mapping[str, str]) -> str:
+    """Return the accelerator's name as its label says it, empty where no label does."""
+    return next((labels[key] for key in _ACCELERATOR_LABELS if labels.get(key)), "")
+
+
+def _taint(row: type_json) -> str:
+    value = f"={row['value']}" if row.get("value") else ""
+    return f"{row.get('key')}{value}:{row.get('effect')}"
+
+
+# --- quota -----------------------------------------------------------------------------------------------------------
+
+
+def flavor_rows(info: ClusterInfo, queue: type_json, flavors: Mapping[str, type_json]) -> Iterable[FlavorRow]:
+    """Return one row per flavor and resource of a ClusterQueue, processor and memory quotas left out."""
+    spec, status = section(queue, "spec"), section(queue, "status")
+    used, reserved = _usage(status, "flavorsUsage"), _usage(status, "flavorsReservation")
+    for group in rows(spec, "resourceGroups"):
+        for quota in rows(group, "flavors"):
+            name = str(quota.get("name"))
+            flavor = flavors.get(name, {})
+            labels = {**section(flavor, "spec", "nodeLabels"), **labels_of(flavor)}
+            price = annotations_of(flavor).get(PRICE_ANNOTATION, "")
+            for row in rows(quota, "resources"):
+                resource = str(row.get("name"))
+                if not _is_device(resource):
+                    continue
+                yield FlavorRow(
+                    cluster=info.name,
+                    queue=str(metadata_of(queue).get("name", "")),
+                    flavor=name,
+                    resource=resource,
+                    nominal=whole(row.get("nominalQuota")),
+                    used=used.get((name, resource), 0),
+                    reserved=reserved.get((name, resource), 0),
+                    borrowing_limit=whole(row["borrowingLimit"]) if row.get("borrowingLimit") is not None else None,
+                    cohort=str(spec.get("cohortName") or spec.get("cohort") or ""),  # the latter in v1beta1
+                    accelerator=accelerator_of(labels),
+                    cloud=cloud_of(labels) or info.cloud,
+                    region=labels.get(_REGION) or info.region,
+                    spot=is_spot(labels),
+                    hourly_cents=int(price) if price.isdigit() else None,
+                    node_labels=section(flavor, "spec", "nodeLabels"),
+                )
+
+
+def _is_device(resource: str) -> bool:
+    """Tell whether a resource counts devices: the known names, and other extended resources that are no plain compute."""
+    return resource in _DEVICES or ("/" in resource and not resource.startswith("hugepages"))
+
+
+def _usage(status: type_json, key: str) -> dict[tuple[str, str], int]:
+    """Return what is used by flavor and resource, borrowed devices included."""
+    return {
+        (str(flavor.get("name")), str(row.get("name"))): whole(row.get("total"))
+        for flavor in rows(status, key)
+        for row in rows(flavor, "resources")
+    }
+
+
+def queue_row(info: ClusterInfo, live: type_json) -> QueueRow:
+    """Return a LocalQueue."""
+    status = section(live, "status")
+    stopped = str(section(live, "spec").get("stopPolicy") or "None") != "None"
+    return QueueRow(
+        cluster=info.name,
+        namespace=str(metadata_of(live).get("namespace", "")),
+        name=str(metadata_of(live).get("name", "")),
+        cluster_queue=str(section(live, "spec").get("clusterQueue") or ""),
+        pending=whole(status.get("pendingWorkloads")),
+        admitted=whole(status.get("admittedWorkloads")),
+        active=not stopped and condition(live, "Active").get("status", "True") == "True",
+    )
+
+
+# --- workloads -------------------------------------------------------------------------------------------------------
+
+_STATES = (("Finished", "finished"), ("Evicted", "evicted"), ("Admitted", "admitted"), ("QuotaReserved", "reserved"))
+
+
+def workload_row(info: ClusterInfo, live: type_json) -> WorkloadRow:
+    """Return a Workload. Its state is the furthest of Kueue's conditions that holds, else why it waits."""
+    meta, spec = metadata_of(live), section(live, "spec")
+    state, deciding = "pending", condition(live, "QuotaReserved")
+    for kind, word in _STATES:
+        if condition(live, kind).get("status") == "True":
+            state, deciding = word, condition(live, kind)
+            break
+    if state == "pending" and spec.get("active") is False:
+        state = "inactive"
+    if state == "evicted" and condition(live, "Requeued").get("status") == "True":
+        state = "pending"
+    owner = next(iter(rows(meta, "ownerReferences")), {})
+    assigned = rows(live, "status", "admission", "podSetAssignments")
+    flavors = sorted(
+        {str(name) for row in assigned for res, name in section(row, "flavors").items() if _is_device(res)}
+    )
+    text = ": ".join(part for part in (str(deciding.get("reason") or ""), str(deciding.get("message") or "")) if part)
+    return WorkloadRow(
+        cluster=info.name,
+        namespace=str(meta.get("namespace", "")),
+        name=str(meta.get("name", "")),
+        owner=f"{owner.get('kind')}/{owner.get('name')}" if owner else "",
+        queue=str(spec.get("queueName") or labels_of(live).get(QUEUE_LABEL, "")),
+        state=state,
+        reason=untrusted(text, 200),
+        accelerator_count=sum(whole(row.get("devices")) for row in rows(spec, "podSets")),
+        flavor=",".join(flavors),
+        created=parse_time(meta.get("creationTimestamp")),
+    )
+
+
+def _requested(pod_set: type_json) -> int:
+    """Return the devices of a whole pod set: requests (limits where no request is given) of every container, times pods."""
+    template = section(pod_set, "template", "spec")
+    per_pod = 0
+    for container in rows(template, "containers"):
+        wanted = {**section(container, "resources", "limits"), **section(container, "resources", "requests")}
+        per_pod += sum(whole(amount) for name, amount in wanted.items() if _is_device(name))
+    return per_pod * whole(pod_set.get("count", 1))
+
+
+# --- deployments -----------------------------------------------------------------------------------------------------
+
+
+def deployment_row(info: ClusterInfo, live: type_json, namespace: type_json) -> DeploymentRow:
+    """Return a served model. Team and environment come from its labels, else from its namespace's, else its cluster's."""
+    kind = str(live.get("kind", ""))
+    meta, labels, around = metadata_of(live), labels_of(live), labels_of(namespace)
+    spec, status = section(live, "spec"), section(live, "status")
+    edge = kind == "EdgeRollout"
+    phase = str(status.get("phase") or "")
+    ready = condition(live, "Ready")
+    return DeploymentRow(
+        cluster=info.name,
+        namespace=str(meta.get("namespace", "")),
+        name=str(meta.get("name", "")),
+        kind=kind,
+        model=labels.get(MODEL_LABEL) or str(_model(kind, spec)),
+        version=labels.get(VERSION_LABEL) or str(spec.get("version") or ""),
+        environment=labels.get(ENVIRONMENT_LABEL) or info.environment or around.get(ENVIRONMENT_LABEL, ""),
+        team=labels.get(TEAM_LABEL) or around.get(TEAM_LABEL, ""),
+        ready=phase == "Succeeded" if edge else ready.get("status") == "True",
+        target="edge" if edge or info.role == "edge" else "cloud",
+        url=str(status.get("url") or ""),
+        canary_percent=_canary(spec, status),
+        replicas=_replicas(kind, spec, status),
+        message=untrusted(str(status.get("message") or ready.get("message") or phase), 200),
+        created=parse_time(meta.get("creationTimestamp")),
+        progress=_progress(status) if edge else {},
+    )
+
+
+def _model(kind: str, spec: type_json) -> Any:
+    if kind == "LLMInferenceService":
+        return section(spec, "model").get("name") or ""
+    return spec.get("model") or "" if kind == "EdgeRollout" else ""
+
+
+def _canary(spec: type_json, status: type_json) -> int | None:
+    """Return the share of traffic that a canary gets: by ``spec.canary[]`` (Standard) or by the predictor (Knative)."""
+    shares = [row.get("trafficPercent") for row in rows(spec, "canary")]
+    if shares:
+        return sum(share for share in shares if isinstance(share, int))
+    share = section(spec, "predictor").get("canaryTrafficPercent")
+    served = section(status, "components", "predictor")
+    moving = not served or served.get("latestRolledoutRevision") != served.get("latestReadyRevision")
+    return share if isinstance(share, int) and (share < 100 or moving) else None
+
+
+def _replicas(kind: str, spec: type_json, status: type_json) -> int | None:
+    """Return how many replicas serve: copies the status reports, else what the spec asks for at least."""
+    copies = section(status, "modelStatus", "copies").get("totalCopies")
+    asked = spec.get("replicas") if kind == "LLMInferenceService" else section(spec, "predictor").get("minReplicas")
+    found = copies if isinstance(copies, int) else asked
+    return found if isinstance(found, int) else None
+
+
+def _progress(status: type_json) -> dict[str, int | str]:
+    names = ("phase", "wave", "healthy", "failed", "offline", "total", "reason")
+    return {name: cast("int | str", status[name]) for name in names if isinstance(status.get(name), int | str)}

@@ -1,0 +1,281 @@
+"""The one choke point: every request to every cluster passes ``Transport``, which asks for the permit, retries and judges.
+
+What counts as a read: GET and HEAD (but never ``exec``, ``attach``, ``portforward`` or ``proxy``, which act), a dry run,
+and the reviews that ask what one may do. Everything else needs the executor's permit.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+import anyio
+import stamina
+
+from ai_platform_mcp.adapters.kubernetes.connection import Connection, Connections
+from ai_platform_mcp.adapters.kubernetes.failures import Refusal, Throttled, to_error, unavailable, unknown
+from ai_platform_mcp.adapters.kubernetes.wire import Received, Silent, Unsent, exchange, streaming
+from ai_platform_mcp.core.errors import DeadlineExceeded, OutcomeUnknown, PlatformError, Unavailable
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.permit import require_permit
+from ai_platform_mcp.core.redact import untrusted
+
+_REVIEWS = re.compile(r"^/apis/authorization\.k8s\.io/v1/selfsubject(access|rules)reviews$")
+_CONNECTS = re.compile(r"/(pods|services|nodes)/[^/]+/(exec|attach|portforward|proxy)(/|$)")
+_WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')
+_ATTEMPTS = 3
+_LONGEST_WAIT = 10.0
+"""A ``Retry-After`` beyond this many seconds is not waited for: the caller is told instead."""
+
+
+@dataclass(frozen=True)
+class Impersonation:
+    """Whom the next calls act as, by Kubernetes impersonation headers."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+
+
+_impersonation: ContextVar[Impersonation | None] = ContextVar("ai_platform_impersonation", default=None)
+
+
+@contextmanager
+def impersonating(who: Impersonation | None) -> Generator[None]:
+    """Act as ``who`` within the block; None clears what was inherited."""
+    token = _impersonation.set(who)
+    try:
+        yield
+    finally:
+        _impersonation.reset(token)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as data. ``what`` completes «refused to …»; ``idempotent`` lets a write be sent again.
+
+    ``once`` sends it a single time whatever happens, for callers that do their own retrying.
+    """
+
+    method: str
+    path: str
+    what: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    idempotent: bool = False
+    once: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether the request changes nothing."""
+        if _CONNECTS.search(self.path):
+            return False
+        if self.method in ("GET", "HEAD"):
+            return True
+        return ("dryRun", "All") in self.query or (self.method == "POST" and bool(_REVIEWS.match(self.path)))
+
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return f"{self.path}?{urlencode(self.query, quote_via=quote)}" if self.query else self.path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer with the server's ``Warning`` headers."""
+
+    status: int
+    body: type_json
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Attempts:
+    """What is remembered over the attempts of one call."""
+
+    deadline: float
+    under_way: bool = False
+    unanswered: bool = False
+    renewed: bool = False
+    cause: str = ""
+
+
+class Transport:
+    """Sends requests for the reader, the writer, discovery and the inventory."""
+
+    def __init__(self, connections: Connections):
+        self._connections = connections
+
+    @property
+    def connections(self) -> Connections:
+        """The clusters this transport reaches."""
+        return self._connections
+
+    async def call(self, cluster: str, request: Request, *, seconds: float | None = None) -> Answer:
+        """Send a request and return the answer, within ``seconds`` (the cluster's ``request_seconds`` where None).
+
+        Reads and idempotent writes are tried again after connection failures, 429 and 5xx, with jitter.
+
+        Raises:
+            Forbidden: it is a write and no permit is open (nothing was sent), or the cluster does not allow it.
+            OutcomeUnknown: it is a write that was sent and not answered.
+            DeadlineExceeded, Unavailable, NotFound, Conflict, FieldConflict, Rejected, CapabilityMissing: as they say.
+        """
+        if not request.reads:
+            require_permit(request.what)
+        seconds = seconds or self._connections.config(cluster).request_seconds
+        attempts = _Attempts(deadline=time.monotonic() + seconds)
+        try:
+            with anyio.fail_after(seconds):
+                return await self._call_retrying(cluster, request, attempts)
+        except TimeoutError:
+            if not request.reads and (attempts.under_way or attempts.unanswered):
+                raise unknown(cluster, request.what, f"no answer within {seconds:g} s") from None
+            raise DeadlineExceeded(
+                f"Cluster {cluster!r} did not answer within {seconds:g} s.",
+                cause=attempts.cause or "The API server hangs or is overloaded.",
+                remedy="Try again later; check the cluster with `platform doctor`.",
+                details={"cluster": cluster},
+            ) from None
+
+    async def _call_retrying(self, cluster: str, request: Request, attempts: _Attempts) -> Answer:
+        def again(problem: Exception) -> bool | float:
+            repeatable = (request.reads or request.idempotent) and not request.once
+            if not isinstance(problem, Unavailable | OutcomeUnknown) or not repeatable:
+                return False
+            wait = problem.retry_after if isinstance(problem, Throttled) else None
+            if wait is None:
+                return True
+            return wait if wait < min(_LONGEST_WAIT, attempts.deadline - time.monotonic()) else False
+
+        retrying = stamina.retry_context(
+            on=again, attempts=_ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
+        )
+        async for attempt in retrying:
+            with attempt:
+                return await self._once(cluster, request, attempts)
+        raise AssertionError("retrying ends with an answer or an error")
+
+    async def _once(self, cluster: str, request: Request, attempts: _Attempts) -> Answer:
+        connection = await self._connections.get(cluster)
+        error: PlatformError
+        try:
+            attempts.under_way = True
+            received = await exchange(
+                connection,
+                request.method,
+                request.target,
+                await self._headers(connection, request),
+                request.body,
+                accept_text=request.accept == "*/*",
+            )
+            if received.code < 300:
+                return Answer(received.code, received.body or {}, _warnings(received))
+            if received.code == 401 and not attempts.renewed:
+                attempts.renewed = True
+                if await self._connections.renew(cluster, connection):
+                    return await self._once(cluster, request, attempts)
+            error = to_error(_refusal(cluster, request, received))
+        except Unsent as problem:
+            error = unavailable(cluster, request.what, str(problem))
+        except Silent as problem:
+            error = (unavailable if request.reads else unknown)(cluster, request.what, str(problem))
+        attempts.under_way = False
+        attempts.cause = error.cause
+        if isinstance(error, OutcomeUnknown):
+            attempts.unanswered = True
+        elif isinstance(error, Unavailable) and attempts.unanswered and not request.reads:
+            error = unknown(cluster, request.what, f"an earlier attempt was sent and not answered; then: {error.cause}")
+        raise error
+
+    @asynccontextmanager
+    async def watch(
+        self, cluster: str, request: Request, *, idle_seconds: float
+    ) -> AsyncGenerator[AsyncIterator[type_json]]:
+        """Open a watch and give its events as they come; the caller retries.
+
+        ``idle_seconds``: how long the server may say nothing, bookmarks included, before the stream counts as dead.
+
+        Raises:
+            HistoryExpired: the resourceVersion is too old (as an answer; as an event it is the caller's to see).
+            Unavailable and the others of ``call``.
+        """
+        if not request.reads or request.method != "GET":
+            raise ValueError("a watch is a GET")
+        connection = await self._connections.get(cluster)
+        headers = await self._headers(connection, request)
+        seconds = self._connections.config(cluster).request_seconds
+        try:
+            async with streaming(
+                connection, request.target, headers, open_seconds=seconds, idle_seconds=idle_seconds
+            ) as events:
+                if isinstance(events, Received):
+                    if events.code == 401:
+                        await self._connections.renew(cluster, connection)
+                    raise to_error(_refusal(cluster, request, events))
+                yield events
+        except (Unsent, Silent) as problem:
+            raise unavailable(cluster, request.what, str(problem)) from problem
+
+    async def _headers(self, connection: Connection, request: Request) -> dict[str, str]:
+        headers = {
+            "Accept": request.accept,
+            "Content-Type": request.content_type,
+            "User-Agent": connection.client.user_agent or "ai-platform-mcp",
+        }
+        await connection.authorization(headers)
+        who = _impersonation.get()
+        if who is not None:
+            # aiohttp repeats a header only from a multi-dict; the client hands its headers on as they are.
+            return cast(dict[str, str], _with_impersonation(headers, who))
+        return headers
+
+
+def _with_impersonation(headers: dict[str, str], who: Impersonation) -> Any:
+    from multidict import CIMultiDict
+
+    several: CIMultiDict[str] = CIMultiDict(headers)
+    several["Impersonate-User"] = who.user
+    for group in who.groups:
+        several.add("Impersonate-Group", group)
+    return several
+
+
+def _refusal(cluster: str, request: Request, received: Received) -> Refusal:
+    return Refusal(
+        cluster=cluster,
+        what=request.what,
+        write=not request.reads,
+        code=received.code,
+        status=received.status,
+        retry_after=_seconds(received.headers.get("Retry-After")),
+    )
+
+
+def _warnings(received: Received) -> tuple[str, ...]:
+    """Return the texts of ``299 - "text"`` headers, cut (they come from the cluster)."""
+    texts = [text for header in received.warnings for text in _WARNING.findall(header)]
+    return tuple(untrusted(re.sub(r"\\(.)", r"\1", text), 300) for text in texts[:10])
+
+
+def _seconds(header: str | None) -> float | None:
+    """Return ``Retry-After`` in seconds (RFC 9110 §10.2.3: a number or a date), None where there is none."""
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
