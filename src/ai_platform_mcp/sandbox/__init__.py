@@ -1,6 +1,6 @@
-"""The laptop platform: servers that speak the real protocols over one small world.
+"""The laptop platform: servers on loopback that speak the real protocols over one small world.
 
-Belongs here: what stands in for a cluster, a registry or a metrics store, and the world it shows.
-Does not belong here: clients of those systems (`adapters`), and anything a production deployment would run.
-To decide: if it would be replaced by setting a URL, it is here. It shares no code with the adapters.
+Belongs here: stand-ins for what a laptop cannot have, behind the wire protocol of the real thing, and the life that moves
+in them. Does not belong here: anything an adapter could share; if both need it, each has its own, so they cannot share a
+bug. How to decide: would a real cluster bring it along? Then the sandbox must, and only over the wire.
 """
