@@ -1,0 +1,44 @@
+# Steering what runs already: cancel, pause, resume, promote a canary, roll back.
+package aiplatform.control_operation
+
+import data.aiplatform.lib.access
+import data.aiplatform.lib.calendar
+import data.aiplatform.lib.contract
+import data.aiplatform.lib.say
+
+# To stop or to undo is never held up; what lets traffic or work go on is judged like the change it continues.
+stops := input.action in {"cancel", "pause", "rollback"}
+
+wrong contains fault if {
+	not stops
+	some fault in contract.some_target
+}
+
+violations contains finding if some finding in access.findings
+
+violations contains finding if {
+	not stops
+	some finding in calendar.findings
+}
+
+asks contains entry if some entry in access.asks
+
+asks contains entry if {
+	not stops
+	some entry in calendar.asks
+}
+
+asks contains say.ask("production_change", "approver") if {
+	access.production
+	not stops
+	input.action != "resume"
+}
+
+asks contains say.ask("production_resume", "self") if {
+	access.production
+	input.action == "resume"
+}
+
+warnings := set()
+
+limits := {}

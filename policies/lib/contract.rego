@@ -1,0 +1,154 @@
+# The input contract: which facts each tool's rules need, and of what type. Paths are those of ai-platform.input/v1.
+package aiplatform.lib.contract
+
+import data.aiplatform.lib.shape
+
+common := [
+	[["schema"], "name"],
+	[["request_id"], "text"],
+	[["tool"], "name"],
+	[["action"], "name"],
+	[["dry_run"], "flag"],
+	[["time"], "time"],
+	[["plan_digest"], "name"],
+	[["principal", "id"], "name"],
+	[["principal", "kind"], "principal"],
+	[["principal", "team"], "text"],
+	[["principal", "roles"], "names"],
+	[["targets"], "array"],
+	[["facts", "changes"], "array"],
+]
+
+target := [
+	[["environment"], "environment"],
+	[["cluster"], "name"],
+	[["namespace"], "text?"],
+	[["region"], "text"],
+	[["site"], "text"],
+]
+
+change := [
+	[["action"], "change"],
+	[["system"], "system"],
+	[["kind"], "name"],
+	[["name"], "text"],
+	[["namespace"], "text?"],
+	[["owner_team"], "text?"],
+	[["replicas_removed"], "count"],
+	[["forced"], "flag"],
+]
+
+model := [
+	[["name"], "name"],
+	[["version"], "text"],
+	[["aliases"], "names"],
+	[["digest"], "text?"],
+	[["signed"], "flag"],
+	[["card"], "flag"],
+	[["licence"], "text?"],
+	[["owner_team"], "text"],
+	[["residency"], "names"],
+	[["gates"], "array"],
+]
+
+gate := [
+	[["metric"], "name"],
+	[["verdict"], "verdict"],
+	[["age_seconds"], "count"],
+]
+
+rollout := [
+	[["strategy"], "strategy"],
+	[["first_step_percent"], "percent"],
+	[["current_version"], "text?"],
+	[["replicas_before"], "count"],
+	[["replicas_after"], "count"],
+]
+
+compute := [
+	[["purpose"], "purpose"],
+	[["accelerator"], "device"],
+	[["count"], "count"],
+	[["spot"], "flag"],
+	[["checkpoint"], "flag"],
+]
+
+fleet := [
+	[["members"], "count"],
+	[["affected"], "count"],
+	[["share_percent"], "percent"],
+	[["sites"], "array"],
+]
+
+site := [
+	[["site"], "name"],
+	[["region"], "text"],
+	[["members"], "count"],
+	[["healthy_before"], "count"],
+	[["healthy_after"], "count"],
+	[["minimum_healthy"], "count"],
+]
+
+retrain := [
+	[["reason"], "reason"],
+	[["active_runs"], "count"],
+	[["consecutive_without_gain"], "count"],
+	[["drift_milli"], "int?"],
+	[["performance_drop_milli"], "int?"],
+]
+
+spending := [
+	[["hourly_cents"], "count"],
+	[["total_cents"], "count"],
+	[["budget_left_cents"], "int"],
+]
+
+wrong contains fault if some fault in shape.faults(input, "input", common)
+
+wrong contains {"path": "input.schema", "kind": "mistyped"} if input.schema != "ai-platform.input/v1"
+
+wrong contains fault if some fault in shape.each(input.targets, "targets[]", target)
+
+wrong contains fault if some fault in shape.each(input.facts.changes, "facts.changes[]", change)
+
+# Helpers for the tools' own contracts.
+fact(name) := object.get(input, ["facts", name], null)
+
+group(name, spec) := shape.faults(fact(name), concat(".", ["facts", name]), spec)
+
+model_group := group("model", model) | shape.each(object.get(input, ["facts", "model", "gates"], null), "facts.model.gates[]", gate)
+
+fleet_group := group("fleet", fleet) | shape.each(object.get(input, ["facts", "fleet", "sites"], null), "facts.fleet.sites[]", site)
+
+rollout_group := group("rollout", rollout)
+
+compute_group := group("compute", compute)
+
+retrain_group := group("retrain", retrain)
+
+money(spec) := shape.faults(object.get(input, ["cost"], null), "cost", spec)
+
+hours_group := shape.faults(fact("compute"), "facts.compute", [[["hours"], "count"]])
+
+some_target contains {"path": "targets", "kind": "missing"} if {
+	is_array(input.targets)
+	count(input.targets) == 0
+}
+
+some_change contains {"path": "facts.changes", "kind": "missing"} if {
+	is_array(input.facts.changes)
+	count(input.facts.changes) == 0
+}
+
+approval := [
+	[["id"], "name"],
+	[["approvers"], "names"],
+	[["action_digest"], "name"],
+	[["policy_revision"], "name"],
+	[["expires_at"], "time"],
+]
+
+wrong contains fault if {
+	input.approval != null
+	some fault in shape.faults(input.approval, "approval", approval)
+}

@@ -1,0 +1,110 @@
+# Retraining: its guards, and the accelerators it takes. It never promotes what it trained.
+package aiplatform.trigger_retraining
+
+import data.aiplatform.lib.access
+import data.aiplatform.lib.compute
+import data.aiplatform.lib.config
+import data.aiplatform.lib.contract
+import data.aiplatform.lib.evidence
+import data.aiplatform.lib.say
+import data.aiplatform.lib.shape
+
+wrong contains fault if some fault in contract.some_target
+
+wrong contains fault if some fault in contract.some_change
+
+wrong contains fault if some fault in contract.model_group
+
+wrong contains fault if some fault in contract.retrain_group
+
+# A first automatic run needs a manual one before it: «never» and «could not be read» look alike.
+wrong contains fault if {
+	automatic
+	some fault in shape.faults(contract.fact("retrain"), "facts.retrain", [[["seconds_since_last"], "count"]])
+}
+
+wrong contains fault if some fault in contract.compute_group
+
+wrong contains fault if some fault in contract.hours_group
+
+wrong contains fault if some fault in contract.money(contract.spending)
+
+retrain := input.facts.retrain
+
+default automatic := true
+
+automatic := false if input.facts.retrain.reason == "manual"
+
+drifted if retrain.drift_milli >= config.retraining.min_drift_milli
+
+dropped if retrain.performance_drop_milli >= config.retraining.min_performance_drop_milli
+
+proven if {
+	is_number(retrain.drift_milli)
+	is_number(retrain.performance_drop_milli)
+	drifted
+	dropped
+}
+
+measured if retrain.reason in {"drift", "performance"}
+
+violations contains finding if some finding in access.findings
+
+violations contains finding if some finding in evidence.owner
+
+violations contains finding if some finding in compute.devices
+
+violations contains finding if some finding in compute.work
+
+violations contains say.finding("retrain_active", "medium", {"active_runs": retrain.active_runs}) if retrain.active_runs > 0
+
+violations contains say.finding("retrain_cooldown", "medium", cooldown) if {
+	automatic
+	retrain.seconds_since_last < config.retraining.cooldown_seconds
+}
+
+violations contains say.finding("retrain_without_gain", "medium", {"runs": retrain.consecutive_without_gain, "max": config.retraining.max_without_gain}) if {
+	automatic
+	retrain.consecutive_without_gain >= config.retraining.max_without_gain
+}
+
+violations contains say.finding("retrain_not_justified", "medium", {
+	"drift_milli": retrain.drift_milli,
+	"min_drift_milli": config.retraining.min_drift_milli,
+	"performance_drop_milli": retrain.performance_drop_milli,
+	"min_performance_drop_milli": config.retraining.min_performance_drop_milli,
+}) if {
+	measured
+	not proven
+}
+
+cooldown := {"seconds_since_last": retrain.seconds_since_last, "cooldown_seconds": config.retraining.cooldown_seconds}
+
+warnings contains say.finding("retrain_cooldown", "low", cooldown) if {
+	not automatic
+	is_number(retrain.seconds_since_last)
+	retrain.seconds_since_last < config.retraining.cooldown_seconds
+}
+
+# Without measured evidence a person or a scheduled service must stand behind the run.
+backed if proven
+
+backed if input.principal.kind == "human"
+
+backed if {
+	automatic
+	input.principal.kind == "service"
+}
+
+asks contains entry if some entry in access.asks
+
+asks contains entry if some entry in compute.asks
+
+asks contains say.ask("retrain_unproven", "self") if not backed
+
+asks contains say.ask("retrain_breaker_open", "approver") if {
+	not automatic
+	retrain.consecutive_without_gain >= config.retraining.max_without_gain
+}
+
+limits := {"max_hours": compute.max_hours}
