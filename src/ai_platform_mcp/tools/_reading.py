@@ -1,0 +1,170 @@
+"""Reads that several tools share. No tool lives in a module whose name begins with an underscore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from ai_platform_mcp.core.errors import CapabilityMissing, PlatformError, Unavailable
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import Evidence, Target
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.records import Operation
+from ai_platform_mcp.core.rows import ClusterInfo, Inventory
+from ai_platform_mcp.core.tool import PlanContext
+from ai_platform_mcp.domain.clusters import resolve_cluster
+from ai_platform_mcp.domain.cost import budget_left_cents, committed_cents, month_start
+from ai_platform_mcp.domain.namespaces import Environment, NamespaceRow, choose_namespace, read_namespaces
+from ai_platform_mcp.domain.objects import rows, section
+from ai_platform_mcp.manifests.common import Capabilities, minor_of
+
+PAGE = 500
+MOST_OBJECTS = 5000
+"""Beyond this a list is cut: a plan must answer within its deadline."""
+MOST_OPERATIONS = 2000
+KUEUE_API = "kueue.x-k8s.io/v1beta2"
+INFERENCE_SERVICE_CRD = "inferenceservices.serving.kserve.io"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a plan acts: cluster, namespace, and the team that owns what is made there."""
+
+    cluster: ClusterInfo
+    namespace: NamespaceRow
+    environment: Environment
+    team: str
+
+    def target(self, *, cloud: str = "", region: str = "", site: str = "") -> Target:
+        """Return the plan's target here; what is not said is what the cluster's settings say."""
+        return Target(
+            environment=self.environment,
+            cluster=self.cluster.name,
+            namespace=self.namespace.name,
+            cloud=cloud or self.cluster.cloud,
+            region=region or self.cluster.region,
+            site=site,
+        )
+
+
+async def find_place(
+    readers: Readers,
+    context: PlanContext,
+    *,
+    cluster: str,
+    namespace: str,
+    environment: Environment,
+    role: Literal["cloud", "edge"] | None = None,
+) -> Place:
+    """Return where a call means to act.
+
+    Raises:
+        InvalidInput, NotFound, Misconfigured: the cluster or namespace is missing, unknown or of another environment.
+    """
+    found = resolve_cluster(await readers.clusters.clusters(), cluster, role)
+    objects = await list_all(readers, found.name, "v1", "Namespace")
+    team = context.caller.principal.team
+    row = choose_namespace(read_namespaces(objects, found), team=team, environment=environment, named=namespace)
+    return Place(cluster=found, namespace=row, environment=environment, team=row.team or team)
+
+
+async def list_all(
+    readers: Readers, cluster: str, api_version: str, kind: str, *, namespace: str | None = None, labels: str = ""
+) -> list[type_json]:
+    """Return every object of a kind, up to 5,000."""
+    found: list[type_json] = []
+    token = ""
+    while True:
+        page = await readers.clusters.list(
+            cluster, api_version, kind, namespace=namespace, labels=labels, limit=PAGE, token=token
+        )
+        found += page.items
+        token = page.token
+        if not token or len(found) >= MOST_OBJECTS:
+            return found
+
+
+async def list_if_served(
+    readers: Readers, cluster: str, api_version: str, kind: str, *, namespace: str | None = None, labels: str = ""
+) -> list[type_json]:
+    """Return every object of a kind, none where the cluster does not serve it."""
+    if not await readers.clusters.serves(cluster, api_version, kind):
+        return []
+    return await list_all(readers, cluster, api_version, kind, namespace=namespace, labels=labels)
+
+
+async def capabilities(readers: Readers, cluster: str) -> Capabilities:
+    """Return what the cluster serves. Whether KServe splits traffic in Standard mode is read from its CRD's schema."""
+    kinds = await readers.clusters.kinds(cluster)
+    version = await readers.clusters.version(cluster)
+    standard = "serving.kserve.io/v1beta1/InferenceService" in kinds and await _standard_canary(readers, cluster)
+    return Capabilities(kinds=kinds, kubernetes_minor=minor_of(version), standard_canary=standard)
+
+
+async def _standard_canary(readers: Readers, cluster: str) -> bool:
+    try:
+        crd = await readers.clusters.get(
+            cluster, "apiextensions.k8s.io/v1", "CustomResourceDefinition", INFERENCE_SERVICE_CRD
+        )
+    except PlatformError:
+        return False  # not readable: the mode that needs it is then not chosen
+    path = ("schema", "openAPIV3Schema", "properties", "spec", "properties", "canary")
+    return any(section(version, *path) for version in rows(crd, "spec", "versions"))
+
+
+async def read_inventory(readers: Readers, cluster: str) -> Inventory:
+    """Return the cached inventory.
+
+    Raises:
+        Unavailable: the cluster could not be read at all.
+    """
+    inventory = await readers.inventory.inventory(cluster)
+    if inventory.problem and not inventory.nodes and not inventory.flavors:
+        raise Unavailable(
+            f"The inventory of {cluster!r} cannot be read.",
+            cause=inventory.problem,
+            remedy="Run `platform doctor`; nothing was changed.",
+        )
+    return inventory
+
+
+def inventory_evidence(inventory: Inventory) -> Evidence:
+    """Return how old the inventory was that a plan was made from."""
+    return Evidence(source="inventory", subject=inventory.cluster, age_seconds=inventory.age_seconds)
+
+
+async def budget_left(readers: Readers, team: str, now: datetime) -> int | None:
+    """Return what is left of the team's month, in cents, by the rule of ``domain.cost``; None without a budget on file."""
+    monthly = readers.platform.budgets_cents.get(team)
+    if monthly is None:
+        return None
+    begin = month_start(now)
+    seen: list[Operation] = []
+    token = ""
+    while len(seen) < MOST_OPERATIONS:
+        page = await readers.journal.operations(limit=PAGE, token=token)
+        seen += page
+        if len(page) < PAGE or page[-1].started_at < begin:
+            break
+        token = page[-1].id
+    return budget_left_cents(monthly, committed_cents(seen, team, now))
+
+
+async def require_kueue(readers: Readers, cluster: str) -> None:
+    """Raise CapabilityMissing unless the cluster serves Kueue's API."""
+    if not await readers.clusters.serves(cluster, KUEUE_API, "LocalQueue"):
+        raise CapabilityMissing(
+            f"The cluster {cluster!r} does not serve Kueue ({KUEUE_API}).",
+            cause="Accelerators are shared through its queues, and there are none.",
+            remedy="Install Kueue 0.15 or later, or choose another cluster.",
+        )
+
+
+async def priority_class(readers: Readers, cluster: str, environment: Environment, *, spot: bool) -> str | None:
+    """Return the WorkloadPriorityClass for the work, None where the cluster has none of that name."""
+    wanted = "production" if environment == "production" else "preemptible" if spot else "standard"
+    if not await readers.clusters.serves(cluster, KUEUE_API, "WorkloadPriorityClass"):
+        return None
+    found = await readers.clusters.get(cluster, KUEUE_API, "WorkloadPriorityClass", wanted)
+    return wanted if found else None
