@@ -164,7 +164,7 @@ def prefixes(paths: Iterable[Path]) -> FieldSet:
 def apply(live: Json | None, config: Json, shape: Shape, manager: Manager, force: bool) -> tuple[Json, Ownership]:
     """The object after `manager` applies `config`, and its owners; raises Conflict unless `force`."""
     owners = decode(live) if live else Ownership()
-    base = {key: part for key, part in (live or {}).items()}
+    base = live or {}
     last = owners.fields.get(manager, set())
     mine = field_set(config, shape)
     result: Json = merged(base, config, shape)

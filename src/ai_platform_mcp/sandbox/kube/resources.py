@@ -58,7 +58,7 @@ class Resource:
 
 # group/version plural Kind shortNames scope(N|C) subresources categories; "-" is none.
 _BUILT_IN = """
-v1 namespaces Namespace ns C status,finalize -
+v1 namespaces Namespace ns C status -
 v1 nodes Node no C status -
 v1 pods Pod po N status,eviction,binding,log all
 v1 services Service svc N status all

@@ -55,7 +55,7 @@ def _binding(name: str, role: str, groups: list[str]) -> Json:
         "kind": "ClusterRoleBinding",
         "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "Group", "apiGroup": group, "name": name_of_group} for name_of_group in groups],
+        "subjects": [{"kind": "Group", "apiGroup": group, "name": entry} for entry in groups],
     }
 
 

@@ -85,15 +85,18 @@ class Bucket:
         return self.keys[low:high]
 
     def put(self, key: Key, obj: Json) -> None:
+        """Set the object at a key."""
         if key not in self.objects:
             insort(self.keys, key)
         self.objects[key] = obj
 
     def drop(self, key: Key) -> None:
+        """Forget the object at a key."""
         del self.objects[key]
         del self.keys[bisect_left(self.keys, key)]
 
     def record(self, change: Change) -> None:
+        """Remember a change and hand it to every watcher."""
         self.history.append(change)
         if len(self.history) > HISTORY:
             self.compacted = self.history.popleft().version

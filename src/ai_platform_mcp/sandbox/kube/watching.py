@@ -50,9 +50,9 @@ async def watch(
     since: int | None,
     initial: bool = False,
     bookmarks: bool = False,
-    timeout: float | None = None,
+    seconds: float | None = None,
 ) -> AsyncIterator[Event]:
-    """Events after `since` (None or 0: what exists now comes first as ADDED). `timeout` is in seconds of the wall clock.
+    """Events after `since` (None or 0: what exists now comes first as ADDED). `seconds` of the wall clock end it.
 
     Ends with an ERROR event (410 Expired) when the history asked for is gone or the reader is too slow.
     """
@@ -70,7 +70,7 @@ async def watch(
             yield event
         if initial:
             yield bookmark(scope.resource, seen, end=True)
-        async for event in _changes(storage, scope, subscription, seen, bookmarks, timeout):
+        async for event in _changes(storage, scope, subscription, seen, bookmarks, seconds):
             yield event
         if subscription.overflowed:
             yield Event("ERROR", expired("the watch fell too far behind; list again").status())
@@ -95,9 +95,9 @@ def _backlog(
 
 
 async def _changes(
-    storage: Storage, scope: Scope, subscription: Subscription, seen: int, bookmarks: bool, timeout: float | None
+    storage: Storage, scope: Scope, subscription: Subscription, seen: int, bookmarks: bool, seconds: float | None
 ) -> AsyncIterator[Event]:
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if seconds is None else time.monotonic() + seconds
     next_mark = time.monotonic() + BOOKMARK_EVERY
     told = seen
     while True:
