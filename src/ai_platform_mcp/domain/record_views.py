@@ -105,7 +105,7 @@ def next_steps(operation: Operation, objects: Sequence[Followed], parts: Sequenc
         actions.append("pause")
     if kinds & {"InferenceService", "EdgeRollout"}:
         actions += ["promote", "rollback"]
-    if not objects or states <= {"succeeded"} and not kinds & {"InferenceService", "EdgeRollout"}:
+    if not objects or (states <= {"succeeded"} and not kinds & {"InferenceService", "EdgeRollout"}):
         return "It is done."
     return f"control_operation operation_id={operation.id} action={'|'.join(actions)}."
 

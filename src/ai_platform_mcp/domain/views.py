@@ -1,4 +1,4 @@
-"""What nodes, pools, queues, deployments and models look like as rows: one function per kind, each pure.
+"""What nodes, pools, queues and deployments look like as rows: one function per kind, each pure.
 
 A row is short on purpose; the full story of one thing is asked for by name.
 """
@@ -11,7 +11,7 @@ from datetime import datetime
 
 from ai_platform_mcp.core.model import Value
 from ai_platform_mcp.core.redact import untrusted
-from ai_platform_mcp.core.rows import DeploymentRow, Inventory, ModelRow, NodeRow, WorkloadRow
+from ai_platform_mcp.core.rows import DeploymentRow, Inventory, NodeRow, WorkloadRow
 from ai_platform_mcp.domain.text import Cell, Listing, age, clip
 
 MESSAGE = 80
@@ -226,7 +226,7 @@ def _workload(row: WorkloadRow, now: datetime) -> tuple[Cell, ...]:
             said(row.reason), row.cluster)  # fmt: skip
 
 
-# --- models and deployments ------------------------------------------------------------------------------------------
+# --- deployments ------------------------------------------------------------------------------------------
 
 
 def deployments(inventories: Sequence[Inventory], filters: Filters, now: datetime) -> Listing:
@@ -265,24 +265,3 @@ def _deployment(row: DeploymentRow, now: datetime) -> tuple[Cell, ...]:
     kind = {"InferenceService": "isvc", "LLMInferenceService": "llmisvc", "EdgeRollout": "edge"}.get(row.kind, row.kind)
     return (row.namespace, row.name, kind, row.model, row.version, row.environment, row.ready, row.canary_percent,
             row.replicas, row.url, age(row.created, now), message, row.cluster)  # fmt: skip
-
-
-def models(rows: Sequence[ModelRow], now: datetime) -> Listing:
-    """Return registered models with where their aliases point."""
-    return Listing(
-        kind="models",
-        columns=("model", "latest", "aliases", "updated", "description"),
-        rows=tuple(
-            (
-                row.name,
-                row.latest,
-                " ".join(f"{alias}={version}" for alias, version in sorted(row.aliases.items())),
-                age(row.updated, now),
-                said(row.description),
-            )
-            for row in rows
-        ),
-        empty="No model matches. Register one with register_model.",
-        notes=("The versions of a model and their evidence: kind=versions name=<model>.",),
-        facts={"age_seconds": 0},
-    )

@@ -1,0 +1,75 @@
+"""``cluster://inventory{/cluster}``: what each cluster has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.rows import Inventory
+from ai_platform_mcp.core.tool import Caller
+from ai_platform_mcp.domain import views
+from ai_platform_mcp.domain.answer import listing_result
+from ai_platform_mcp.domain.overview import Seen, overview
+from ai_platform_mcp.domain.text import Listing, json_tokens
+from ai_platform_mcp.domain.views import Filters
+from ai_platform_mcp.resources.resource import as_text, nothing
+
+SECTION_ROWS = 40
+"""Rows of each section; the tool ``inspect_platform`` pages through all of them."""
+BUDGET = 9_500
+
+
+class InventoryResource:
+    """The watch-fed inventory, with its age."""
+
+    template: ClassVar[str] = "cluster://inventory{/cluster}"
+    name: ClassVar[str] = "cluster-inventory"
+    title: ClassVar[str] = "Cluster inventory"
+    description: ClassVar[str] = "GPU pools, queues, deployments and nodes of a cluster; without cluster: all in short."
+    mime_type: ClassVar[str] = "application/json"
+
+    async def read(self, variables: Mapping[str, str], readers: Readers, caller: Caller) -> str:
+        """Return one cluster's inventory, or every cluster in short."""
+        configured = await readers.clusters.clusters()
+        name = variables.get("cluster", "")
+        if not name:
+            inventories = tuple([await readers.inventory.inventory(row.name) for row in configured])
+            short = listing_result(overview(Seen(inventories=inventories)), verbose=True, limit=200)
+            return as_text({"clusters": [row.model_dump(exclude_defaults=True) for row in configured], **short.data})
+        if name not in {row.name for row in configured}:
+            names = ", ".join(row.name for row in configured) or "none"
+            raise nothing(f"cluster://inventory/{name}", f"Configured clusters: {names}.")
+        return as_text(_document(await readers.inventory.inventory(name), readers))
+
+
+def _document(inventory: Inventory, readers: Readers) -> dict[str, Any]:
+    """Return every section, each shortened alike until all fit the budget."""
+    now, all_of = readers.clock.now(), Filters()
+    facts, notes = views.freshness([inventory])
+    listings = {
+        "gpu_pools": views.gpu_pools([inventory], all_of),
+        "queues": views.queues([inventory], all_of),
+        "deployments": views.deployments([inventory], all_of, now),
+        "nodes": views.nodes([inventory], all_of, now),
+    }
+    head: dict[str, Any] = {
+        "cluster": inventory.cluster,
+        **facts,
+        "as_of": inventory.as_of.isoformat(timespec="seconds"),
+    }
+    if notes:
+        head["notes"] = list(notes)
+    rows = SECTION_ROWS
+    document = {**head, **{name: _section(listing, rows) for name, listing in listings.items()}}
+    while json_tokens(document) > BUDGET and rows > 1:
+        rows //= 2
+        document = {**head, **{name: _section(listing, rows) for name, listing in listings.items()}}
+    return document
+
+
+def _section(listing: Listing, most: int) -> dict[str, Any]:
+    body: dict[str, Any] = {"columns": list(listing.columns), "rows": [list(row) for row in listing.rows[:most]]}
+    if len(listing.rows) > most:
+        body |= {"left_out": len(listing.rows) - most, "how": f"inspect_platform kind={listing.kind}"}
+    return body
