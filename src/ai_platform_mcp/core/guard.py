@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -95,6 +95,30 @@ class Guard:
             with anyio.CancelScope(shield=True):
                 await entry.close(started)
         return result
+
+    async def look(self, subject: str, caller: Caller, read: Callable[[Readers], Awaitable[str]]) -> str:
+        """Read a resource on the same path: limited, bounded in time and audited under its URI.
+
+        Raises:
+            PlatformError: every anticipated failure, already audited.
+        """
+        started = time.monotonic()
+        entry = self._recorder.entry("resources/read", {"uri": subject}, caller)
+        try:
+            await self._limit(caller.principal, mutating=False)
+            with anyio.fail_after(self.options.read_seconds):
+                text = await read(self.readers)
+            entry.outcome = "read"
+        except TimeoutError:
+            entry.outcome = "deadline_exceeded"
+            raise too_slow(subject, self.options.read_seconds) from None
+        except PlatformError as error:
+            entry.outcome = error.code
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await entry.close(started)
+        return text
 
     def _find(self, name: str) -> AnyTool:
         tool = self.tools.get(name)

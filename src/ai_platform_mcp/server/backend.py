@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from ai_platform_mcp.core.ports import Readers
@@ -44,8 +44,16 @@ class Backend(Protocol):
         """Settle an approval by the approver's own verified login."""
         ...
 
+    async def look(self, uri: str, caller: Caller, read: Callable[[Readers], Awaitable[str]]) -> str:
+        """Read a resource through the guard.
+
+        Raises:
+            PlatformError: every anticipated failure.
+        """
+        ...
+
     async def readers(self) -> Readers:
-        """Return the readers, for resources and completions."""
+        """Return the readers, for completions."""
         ...
 
     async def resume(self) -> int:

@@ -72,7 +72,7 @@ class Resources:
         row, variables = self._find(uri)
         caller = Caller(principal=self._principal(), request_id=f"req-{uuid.uuid4().hex[:16]}")
         try:
-            text = await row.read(variables, await self._backend.readers(), caller)
+            text = await self._backend.look(uri, caller, lambda readers: row.read(variables, readers, caller))
         except (NotFound, InvalidInput) as error:
             raise MCPError(types.INVALID_PARAMS, _sentence(error), data=error.as_dict()) from None
         except PlatformError as error:

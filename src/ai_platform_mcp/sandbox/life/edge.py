@@ -136,12 +136,9 @@ def _counted(world: World, rollout: Json, status: Json, chosen: list[Json]) -> J
 
 
 def _signal(world: World, rollout: Json, chosen: list[Json]) -> None:
-    spec, namespace = rollout["spec"], rollout["metadata"]["namespace"]
-    label = release_label(spec["model"])
-    sites = {
-        labels_of(node).get(SITE, "")
-        for node in chosen
-        if ready(node) and labels_of(node).get(label) == spec["version"]
-    }
-    for site in sorted(sites):
-        world.signals.serving(spec["model"], spec["version"], namespace, "edge", site, 1.0)
+    model, version = rollout["spec"]["model"], rollout["spec"]["version"]
+    for node in chosen:
+        if ready(node) and labels_of(node).get(release_label(model)) == version:
+            world.signals.traffic(
+                model, rollout["metadata"]["namespace"], "edge", node["metadata"]["name"], {version: 1.0}
+            )

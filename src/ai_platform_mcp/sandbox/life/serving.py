@@ -135,8 +135,7 @@ def _signal(world: World, service: Json) -> None:
     if model is None:
         return
     region = labels_of(service).get("topology.kubernetes.io/region", "us-east-1")
-    for version, share in shares(service).items():
-        world.signals.serving(model, version, namespace, "cloud", region, share)
+    world.signals.traffic(model, namespace, "cloud", region, shares(service))
 
 
 async def _llm(world: World, service: Json) -> None:
@@ -156,4 +155,4 @@ def _signal_llm(world: World, service: Json) -> None:
     labels = labels_of(service)
     if MODEL in labels:
         version = labels.get(VERSION, "unknown")
-        world.signals.serving(labels[MODEL], version, service["metadata"]["namespace"], "cloud", "us-east-1", 1.0)
+        world.signals.traffic(labels[MODEL], service["metadata"]["namespace"], "cloud", "us-east-1", {version: 1.0})

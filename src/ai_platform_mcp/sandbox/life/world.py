@@ -20,12 +20,8 @@ Json = dict[str, Any]
 class Signals(Protocol):
     """Where controllers say what is measured from now on. Implemented over the metrics world."""
 
-    def serving(self, model: str, version: str, namespace: str, target: str, place: str, share: float) -> None:
-        """A release answers requests at a place (a region, or an edge site) with this share of its traffic."""
-        ...
-
-    def stopped(self, model: str, version: str, namespace: str, target: str, place: str) -> None:
-        """A release no longer answers there."""
+    def traffic(self, model: str, namespace: str, target: str, place: str, shares: dict[str, float]) -> None:
+        """What a model answers at a place (a region, or an edge node) from now on: each version's share of it."""
         ...
 
     def queue(self, cluster_queue: str, flavor: str, resource: str, used: int, pending: int) -> None:

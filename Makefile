@@ -1,0 +1,41 @@
+# The two commands of the README: `make demo` and `make test`. Both work from a bare checkout with git, make and Python 3.11+.
+BIN := .venv/bin
+
+.PHONY: help demo test check format lint types imports policies contracts bench lock clean
+
+help:            ## say what there is
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
+
+.venv/.runtime: pyproject.toml uv.lock requirements.lock
+	@scripts/install runtime
+
+.venv/.dev: pyproject.toml uv.lock requirements.lock
+	@scripts/install dev
+
+demo: .venv/.runtime  ## play the whole flow on this machine
+	@$(BIN)/platform demo
+
+test: .venv/.dev  ## run every test
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+check: .venv/.dev  ## everything CI could object to
+	@$(BIN)/ruff format --check src tests benchmarks scripts
+	@$(BIN)/ruff check src tests benchmarks scripts
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+	@$(BIN)/platform policy test
+	@$(BIN)/python scripts/contracts.py --check
+	@$(MAKE) --no-print-directory test
+
+contracts: .venv/.dev  ## write tools/*.json and the README's tool table
+	@$(BIN)/python scripts/contracts.py
+
+bench: .venv/.dev  ## measure, and write benchmarks/results.md
+	@$(BIN)/python -m benchmarks
+
+lock:            ## refresh uv.lock and requirements.lock (needs uv)
+	@uv lock
+	@uv export --quiet --frozen --all-extras --no-emit-project --no-annotate --no-header -o requirements.lock
+
+clean:           ## remove what was installed
+	@rm -rf .venv

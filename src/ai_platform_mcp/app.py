@@ -1,0 +1,268 @@
+"""The composition root: who is given to whom. Nothing is contacted, and nothing heavy imported, before the first call."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import anyio
+
+from ai_platform_mcp.core.errors import Misconfigured
+from ai_platform_mcp.core.executor import Executor
+from ai_platform_mcp.core.guard import Guard, GuardOptions
+from ai_platform_mcp.core.ports import Clock, PlatformFacts, Readers, Writers
+from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.records import ApprovalRecord, Operation
+from ai_platform_mcp.core.rows import ClusterInfo
+from ai_platform_mcp.core.tool import AnyTool, Caller, Result, WriteTool
+from ai_platform_mcp.sandbox import process
+from ai_platform_mcp.sandbox.platform import SANDBOX_FACTS
+from ai_platform_mcp.settings import Settings
+from ai_platform_mcp.tools import CATALOGUE
+
+if TYPE_CHECKING:
+    from ai_platform_mcp.adapters.approvals import SignedApprovals
+    from ai_platform_mcp.adapters.journal.sql import SqlJournal
+    from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+
+log = logging.getLogger(__name__)
+
+
+class WallClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What stands once everything has been put together."""
+
+    guard: Guard
+    readers: Readers
+    journal: SqlJournal
+    approvals: SignedApprovals
+
+
+class App:
+    """One platform, configured by one settings object. Close it with ``aclose``."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None):
+        self.settings = settings
+        self.clock = clock or WallClock()
+        self._stack = AsyncExitStack()
+        self._lock = anyio.Lock()
+        self._wiring: Wiring | None = None
+        self._catalogue = {tool.name: tool for tool in CATALOGUE}
+
+    @property
+    def version(self) -> str:
+        """The installed version of this package."""
+        return importlib.metadata.version("ai-platform-mcp")
+
+    @property
+    def local_principal(self) -> Principal:
+        """Who calls where no token says it."""
+        who = self.settings.identity
+        return Principal(id=who.id, kind=who.kind, team=who.team, roles=who.roles)
+
+    def tools(self) -> Mapping[str, AnyTool]:
+        """Return the offered tools; a read-only server offers no tool that writes."""
+        if not self.settings.read_only:
+            return self._catalogue
+        return {name: tool for name, tool in self._catalogue.items() if not isinstance(tool, WriteTool)}
+
+    async def call(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Result:
+        """Run one call through the guard.
+
+        Raises:
+            PlatformError: every anticipated failure.
+        """
+        return await (await self.wiring()).guard.call(name, arguments, caller)
+
+    async def look(self, uri: str, caller: Caller, read: Callable[[Readers], Awaitable[str]]) -> str:
+        """Read a resource through the guard."""
+        return await (await self.wiring()).guard.look(uri, caller, read)
+
+    async def agree(self, approval_id: str, principal: Principal) -> ApprovalRecord:
+        """Record that the requester agreed in person, where policy names ``self``."""
+        return await (await self.wiring()).guard.agree(approval_id, principal)
+
+    async def settle(self, approval_id: str, principal: Principal, approve: bool, comment: str) -> ApprovalRecord:
+        """Settle an approval by the approver's own verified login."""
+        return await (await self.wiring()).approvals.settle_as(approval_id, principal, approve, comment)
+
+    async def readers(self) -> Readers:
+        """Return the readers."""
+        return (await self.wiring()).readers
+
+    async def resume(self) -> list[Operation]:
+        """Finish what a dead process left."""
+        caller = Caller(principal=self.local_principal, request_id="resume")
+        return await (await self.wiring()).guard.resume(caller)
+
+    async def wiring(self) -> Wiring:
+        """Put everything together on first use; with no platform configured, the sandbox is started."""
+        async with self._lock:
+            if self._wiring is None:
+                self._wiring = await self._wire()
+                log.info("Resumed %d operations", len(await self._wiring.guard.resume(_RESUMER)))
+        return self._wiring
+
+    async def aclose(self) -> None:
+        """Close every connection. The sandbox stays up: it is shared."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await self._stack.aclose()
+
+    # --------------------------------------------------------------------------------------------------- wiring
+
+    async def _wire(self) -> Wiring:
+        from ai_platform_mcp.adapters.approvals import SignedApprovals
+        from ai_platform_mcp.adapters.journal.sql import SqlJournal
+        from ai_platform_mcp.adapters.kubernetes.connection import Connections
+        from ai_platform_mcp.adapters.kubernetes.discovery import Discovery
+        from ai_platform_mcp.adapters.kubernetes.inventory import InventoryCache
+        from ai_platform_mcp.adapters.kubernetes.reader import KubernetesReader
+        from ai_platform_mcp.adapters.kubernetes.transport import Transport
+        from ai_platform_mcp.adapters.kubernetes.writer import KubernetesWriter
+
+        settings = self.settings
+        box = await process.ensure_up(settings.state_dir) if settings.sandboxed else None
+        await anyio.to_thread.run_sync(lambda: settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700))
+        journal = SqlJournal(settings.journal_url or f"sqlite:///{settings.state_dir / 'journal.sqlite'}", self.clock)
+        self._stack.push_async_callback(journal.aclose)
+        approvals = SignedApprovals(journal, settings.state_dir / "approvals.key")
+        connections = Connections(self._clusters(box))
+        self._stack.push_async_callback(connections.aclose)
+        transport = Transport(connections)
+        discovery = Discovery(transport)
+        reader = KubernetesReader(transport, discovery)
+        inventory = InventoryCache(transport, discovery, self.clock)
+        self._stack.push_async_callback(inventory.aclose)
+        registry = self._registry(box)
+        readers = Readers(
+            clusters=reader,
+            inventory=inventory,
+            registry=registry,
+            metrics=self._metrics(box),
+            policy=self._policy(),
+            journal=journal,
+            approvals=approvals,
+            clock=self.clock,
+            platform=self._facts(),
+        )
+        writers = Writers(clusters=KubernetesWriter(transport, discovery, reader), registry=registry, git=self._git())
+        executor = Executor(writers, journal, step_seconds=settings.guard.step_seconds)
+        guard = Guard(self._catalogue, readers, executor, self._options())
+        return Wiring(guard, readers, journal, approvals)
+
+    def _options(self) -> GuardOptions:
+        chosen = self.settings.guard
+        return GuardOptions(
+            read_only=self.settings.read_only,
+            plan_lifetime=timedelta(minutes=chosen.plan_minutes),
+            replay_window=timedelta(minutes=chosen.replay_minutes),
+            read_seconds=chosen.read_seconds,
+            plan_seconds=chosen.plan_seconds,
+            reads_per_minute=chosen.reads_per_minute,
+            writes_per_minute=chosen.writes_per_minute,
+        )
+
+    def _clusters(self, box: process.Status | None) -> list[ClusterConfig]:
+        from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+
+        if box is not None:
+            return [ClusterConfig(ClusterInfo(name="sandbox", sandbox=True), kubeconfig=Path(box.kubeconfig))]
+        return [
+            ClusterConfig(
+                ClusterInfo(
+                    name=row.name, role=row.role, environment=row.environment, cloud=row.cloud, region=row.region
+                ),
+                kubeconfig=row.kubeconfig.expanduser() if row.kubeconfig else None,
+                context=row.context or "",
+                in_cluster=row.in_cluster,
+            )
+            for row in self.settings.clusters
+        ]
+
+    def _registry(self, box: process.Status | None):
+        from ai_platform_mcp.adapters.mlflow.registry import MlflowRegistry
+
+        uri = box.mlflow_uri if box is not None else self.settings.mlflow.uri
+        if not uri:
+            return cast("MlflowRegistry", Absent("model registry", "mlflow.uri"))
+        return MlflowRegistry(uri, self.settings.mlflow.seconds)
+
+    def _metrics(self, box: process.Status | None):
+        from ai_platform_mcp.adapters.prometheus.reader import PrometheusMetrics
+
+        chosen = self.settings.prometheus
+        url = box.prometheus_url if box is not None else chosen.url
+        if not url:
+            return cast("PrometheusMetrics", Absent("metrics store", "prometheus.url"))
+        metrics = PrometheusMetrics(
+            url, seconds=chosen.seconds, token_file=chosen.token_file, token_env=chosen.token_env, tenant=chosen.tenant
+        )
+        self._stack.push_async_callback(metrics.aclose)
+        return metrics
+
+    def _policy(self):
+        from ai_platform_mcp.adapters.policy.embedded import EmbeddedPolicy
+        from ai_platform_mcp.adapters.policy.opa import OpaPolicy
+
+        chosen = self.settings.policy
+        if chosen.engine == "opa":
+            engine = OpaPolicy(chosen.opa_url, chosen.dir, read_seconds=chosen.seconds)
+        else:
+            engine = EmbeddedPolicy(chosen.dir, deadline_seconds=chosen.seconds)
+        self._stack.push_async_callback(engine.aclose)
+        return engine
+
+    def _git(self):
+        from ai_platform_mcp.adapters.git import GitRepositoryWriter
+
+        if self.settings.gitops is None:
+            return None
+        return GitRepositoryWriter(self.settings.state_dir / "git")
+
+    def _facts(self) -> PlatformFacts:
+        settings = self.settings
+        if settings.sandboxed and not (settings.budgets_cents or settings.golden_paths):
+            return SANDBOX_FACTS
+        return PlatformFacts(
+            budgets_cents=settings.budgets_cents,
+            device_hourly_cents=settings.prices.device_hourly_cents,
+            price_basis=settings.prices.basis,
+            golden_paths=settings.golden_paths,
+            gitops=settings.gitops.model_dump() if settings.gitops else None,
+        )
+
+
+_RESUMER = Caller(principal=Principal(id="system:resume", kind="service"), request_id="resume-at-start")
+
+
+class Absent:
+    """A system that is not configured: every use of it says so, and how to configure it."""
+
+    def __init__(self, what: str, key: str):
+        self._what = what
+        self._key = key
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        """Return a method that raises Misconfigured, whatever it is called with."""
+
+        def refuse(*_: Any, **__: Any) -> NoReturn:
+            raise Misconfigured(
+                f"No {self._what} is configured.",
+                remedy=f"Set {self._key} in the platform file; `platform doctor` shows what is configured.",
+            )
+
+        return refuse

@@ -1,0 +1,280 @@
+"""The sandbox's registry: a real MLflow SQL store, filled once with a small world of models, runs and evidence.
+
+The one place in the sandbox that imports a backend's library: MLflow's store is the server here, and only MLflow writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ai_platform_mcp.domain import evidence
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+SEEDED = "aiplatform.sandbox"
+"""Tag of the experiment that is made last: where it is, the world is whole."""
+REGISTRY = "registry.sandbox.example"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One registered version: what was measured, and what is proven of it."""
+
+    accuracy: float
+    days_ago: float
+    signed: bool = True
+    card: bool = True
+    gated: bool = True
+
+
+@dataclass(frozen=True)
+class SeedModel:
+    """A registered model with its versions, oldest first."""
+
+    name: str
+    team: str
+    description: str
+    licence: str
+    dataset: str
+    threshold: float
+    releases: tuple[Release, ...]
+    aliases: dict[str, int]
+    metric: str = "accuracy"
+    residency: str = ""
+    params: dict[str, str] = field(default_factory=dict[str, str])
+
+
+MODELS = (
+    SeedModel(
+        "vision-v2",
+        "vision",
+        "Defect detection on the assembly line, ResNet-50 backbone.",
+        "Apache-2.0",
+        "line-images-2025q4",
+        0.90,
+        (Release(0.893, 160), Release(0.907, 110), Release(0.915, 62, gated=False), Release(0.921, 6)),
+        {"champion": 4, "previous": 3},
+        params={"backbone": "resnet50", "epochs": "40", "image_size": "512"},
+    ),
+    SeedModel(
+        "fraud",
+        "platform",
+        "Card fraud scoring, gradient-boosted trees.",
+        "proprietary-internal",
+        "transactions-eu-2026w07",
+        0.97,
+        (Release(0.971, 90), Release(0.976, 34), Release(0.974, 3, signed=False)),
+        {"champion": 2, "challenger": 3},
+        metric="auc",
+        residency="eu",
+        params={"trees": "900", "depth": "8"},
+    ),
+    SeedModel(
+        "churn",
+        "platform",
+        "Monthly churn forecast per customer.",
+        "MIT",
+        "crm-2026m01",
+        0.80,
+        (Release(0.812, 200), Release(0.794, 12, card=False)),
+        {"champion": 1},
+        metric="auc",
+        params={"model": "logistic"},
+    ),
+    SeedModel(
+        "llama-3.3-70b",
+        "nlp",
+        "Instruction-tuned language model for internal assistants.",
+        "Llama-3.3",
+        "assist-eval-2026m02",
+        0.70,
+        (Release(0.741, 21),),
+        {"champion": 1},
+        metric="eval_score",
+        params={"context": "131072", "quantization": "fp8"},
+    ),
+    SeedModel(
+        "ticket-router",
+        "nlp",
+        "Routes support tickets to queues, distilled encoder.",
+        "Apache-2.0",
+        "tickets-2026w05",
+        0.88,
+        (Release(0.884, 70), Release(0.902, 9)),
+        {"champion": 2},
+        metric="f1",
+        residency="eu,us",
+        params={"base": "minilm", "epochs": "6"},
+    ),
+)
+
+
+def seed_registry(uri: str, now: datetime) -> bool:
+    """Fill the SQL store at ``uri`` unless it is filled already; tell whether anything was written.
+
+    Artifacts lie in ``artifacts`` beside the SQLite file. Blocks for several seconds: call it on a worker thread. A run
+    that was interrupted is completed: what exists stays as it is.
+    """
+    client = _client(uri)
+    if client.get_experiment_by_name("vision-v3") and client.get_experiment_by_name(SEEDED):
+        return False
+    root = Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
+    for model in MODELS:
+        _seed_model(client, model, root, now)
+    _seed_candidate(client, root, now)
+    client.create_experiment(SEEDED, artifact_location=(root / "sandbox").as_uri())
+    return True
+
+
+def _client(uri: str) -> MlflowClient:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from mlflow.tracking import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _seed_model(client: MlflowClient, model: SeedModel, root: Path, now: datetime) -> None:
+    if client.search_registered_models(f'name = "{model.name}"'):
+        return
+    experiment = _experiment(client, model.name, root)
+    numbers = [_seed_release(client, experiment, model, release, root, now) for release in model.releases]
+    # Runs before, model after: a model exists only with all its versions.
+    client.create_registered_model(model.name, tags=_model_tags(model), description=model.description)
+    for run_id, tags, source in numbers:
+        client.create_model_version(model.name, source, run_id=run_id, tags=tags, await_creation_for=0)
+    for alias, number in model.aliases.items():
+        client.set_registered_model_alias(model.name, alias, str(number))
+
+
+def _model_tags(model: SeedModel) -> dict[str, str]:
+    tags = {evidence.TEAM: model.team}
+    return tags | {evidence.RESIDENCY: model.residency} if model.residency else tags
+
+
+def _seed_release(
+    client: MlflowClient, experiment: str, model: SeedModel, release: Release, root: Path, now: datetime
+) -> tuple[str, dict[str, str], str]:
+    """Make the training run of a release; return its id, the version's tags, and the artifact's source."""
+    number = model.releases.index(release) + 1
+    done = now - timedelta(days=release.days_ago)
+    name = f"{model.name}-train-{number}"
+    run_id, digest = _run(client, experiment, name, model, {model.metric: release.accuracy}, done, root)
+    tags = {evidence.DIGEST: digest, evidence.LICENCE: model.licence}
+    if model.residency:
+        tags[evidence.RESIDENCY] = model.residency
+    if release.signed:
+        tags[evidence.SIGNATURE] = f"oci://{REGISTRY}/{model.team}/{model.name}:{digest.replace(':', '-')}.sig"
+    if release.card:
+        tags[evidence.CARD] = f"https://cards.sandbox.example/{model.name}/{number}"
+    if release.gated:
+        tags[evidence.GATES] = evidence.gates_tag([_gate(model, release, done + timedelta(hours=1))])
+    return run_id, tags, f"oci://{REGISTRY}/{model.team}/{model.name}@{digest}"
+
+
+def _gate(model: SeedModel, release: Release, at: datetime) -> evidence.Gate:
+    return evidence.Gate(
+        metric=model.metric,
+        value_milli=round(release.accuracy * 1000),
+        threshold_milli=round(model.threshold * 1000),
+        verdict="pass" if release.accuracy >= model.threshold else "fail",
+        evaluated_at=at,
+        dataset_digest=_digest_of(model.dataset),
+    )
+
+
+def _seed_candidate(client: MlflowClient, root: Path, now: datetime) -> None:
+    """Make the finished training of vision-v3, which nobody has registered yet, and the tries that led to it."""
+    if client.get_experiment_by_name("vision-v3"):
+        return
+    model = SeedModel(
+        "vision-v3",
+        "vision",
+        "",
+        "Apache-2.0",
+        "line-images-2026q1",
+        0.92,
+        (),
+        {},
+        params={"backbone": "convnext-small", "epochs": "60", "image_size": "640"},
+    )
+    experiment = _experiment(client, model.name, root)
+    for number, (accuracy, latency) in enumerate(((0.918, 41.0), (0.933, 37.5), (0.942, 31.2)), 1):
+        done = now - timedelta(hours=3 + 20 * (3 - number))
+        metrics = {"accuracy": accuracy, "f1": round(accuracy - 0.006, 3), "latency_p95_ms": latency}
+        run_id, digest = _run(client, experiment, f"vision-v3-train-{number}", model, metrics, done, root)
+        for key, value in {
+            evidence.DIGEST: digest,
+            evidence.LICENCE: model.licence,
+            evidence.TEAM: model.team,
+            evidence.CARD: f"https://cards.sandbox.example/{model.name}/{number}",
+            evidence.SIGNATURE: f"oci://{REGISTRY}/{model.team}/{model.name}:{digest.replace(':', '-')}.sig",
+        }.items():
+            client.set_tag(run_id, key, value)
+
+
+def _experiment(client: MlflowClient, name: str, root: Path) -> str:
+    found = client.get_experiment_by_name(name)
+    return found.experiment_id if found else client.create_experiment(name, artifact_location=(root / name).as_uri())
+
+
+def _run(
+    client: MlflowClient,
+    experiment: str,
+    name: str,
+    model: SeedModel,
+    metrics: dict[str, float],
+    done: datetime,
+    root: Path,
+) -> tuple[str, str]:
+    """Make one finished run with a learning curve, a dataset and an artifact; return its id and the artifact's digest."""
+    from mlflow.entities import Dataset, DatasetInput, Metric, Param
+
+    began = done - timedelta(hours=2)
+    run = client.create_run(
+        experiment, start_time=_milliseconds(began), run_name=name, tags={evidence.TEAM: model.team}
+    )
+    run_id = run.info.run_id
+    curve = [
+        Metric(
+            key, round(value * (1 - 0.35 / (step + 1)), 4), _milliseconds(began + timedelta(minutes=12 * step)), step
+        )
+        for key, value in metrics.items()
+        for step in range(9)
+    ]
+    final = [Metric(key, value, _milliseconds(done), 10) for key, value in metrics.items()]
+    client.log_batch(run_id, metrics=curve + final, params=[Param(*item) for item in model.params.items()])
+    dataset = Dataset(model.dataset, _digest_of(model.dataset), "oci", f"oci://{REGISTRY}/data/{model.dataset}")
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset)])
+    weights = _artifact(root / model.name / run_id / "artifacts" / "model.json", name)
+    client.set_terminated(run_id, "FINISHED", _milliseconds(done))
+    return run_id, f"sha256:{hashlib.sha256(weights).hexdigest()}"
+
+
+def _artifact(file: Path, name: str) -> bytes:
+    """Write a toy model, the same for the same name, and return its bytes."""
+    weights = random.Random(name)  # noqa: S311  numbers to look at, no secret
+    body = {"format": "sandbox-linear/v1", "name": name, "weights": [round(weights.gauss(0, 1), 6) for _ in range(256)]}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(json.dumps(body).encode())
+    return file.read_bytes()
+
+
+def _digest_of(dataset: str) -> str:
+    """Return a dataset's digest; MLflow takes at most 36 characters."""
+    return hashlib.sha256(dataset.encode()).hexdigest()[:32]
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,171 @@
+"""Everything the sandbox serves, in one process: the Kubernetes API, the metrics API, and the life in them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+from starlette.applications import Starlette
+
+from ai_platform_mcp.sandbox import process, seed
+from ai_platform_mcp.sandbox.kube.access import Access
+from ai_platform_mcp.sandbox.kube.app import build_kube_app
+from ai_platform_mcp.sandbox.kube.clock import WallClock, stamp
+from ai_platform_mcp.sandbox.kube.kubeconfig import write_kubeconfig
+from ai_platform_mcp.sandbox.kube.store import open_store
+from ai_platform_mcp.sandbox.kube.tls import Certificate, server_certificate
+from ai_platform_mcp.sandbox.life.cycle import live
+from ai_platform_mcp.sandbox.life.signals import WorldSignals
+from ai_platform_mcp.sandbox.life.world import World
+from ai_platform_mcp.sandbox.mlflow_store import record_training, seed_registry
+from ai_platform_mcp.sandbox.prometheus.api import build_prometheus_app
+from ai_platform_mcp.sandbox.prometheus.seed import PLATFORM_ALERTS, seed_metrics
+from ai_platform_mcp.sandbox.prometheus.serving import ServedModel
+from ai_platform_mcp.sandbox.prometheus.world import MetricsWorld
+
+HOST = "127.0.0.1"
+STOP_SECONDS = 3
+SERVED = (
+    ServedModel("vision-v2", "4", "vision-prod", "vision", rps=24.0, latency_s=0.092),
+    ServedModel("fraud-detector", "2", "platform-prod", "platform", rps=60.0, latency_s=0.018),
+    ServedModel("llama-3.3-70b", "1", "nlp-prod", "nlp", runtime="vllm", rps=3.0, latency_s=2.4),
+)
+
+
+async def serve(state_dir: Path, speed: float) -> None:
+    """Serve until SIGTERM or SIGINT. The status file appears once everything answers, and goes at the end."""
+    clock = WallClock()
+    certificate = await anyio.to_thread.run_sync(_prepare, state_dir)
+    uri = process.mlflow_uri(state_dir)
+    await anyio.to_thread.run_sync(seed_registry, uri, clock.now())
+    metrics = MetricsWorld(state_dir / "metrics.sqlite", clock, seed=7)
+    nodes = seed.metric_nodes()
+    await anyio.to_thread.run_sync(seed_metrics, metrics, SERVED, nodes, seed.metric_queues(), clock.now())
+
+    async def record(job: dict[str, Any]) -> None:
+        await anyio.to_thread.run_sync(record_training, uri, job)
+
+    async with open_store(state_dir / "cluster.sqlite", clock) as store:
+        await seed.seed_cluster(store)
+        access = Access(store)
+        sockets = _bind(state_dir)
+        ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
+        urls = {
+            "kubernetes": f"https://{HOST}:{ports['kubernetes']}",
+            "prometheus": f"http://{HOST}:{ports['prometheus']}",
+        }
+        kubeconfig = process.kubeconfig_file(state_dir)
+        write_kubeconfig(kubeconfig, urls["kubernetes"], access.admin_token, authority=certificate.authority_pem)
+        world = World(store, clock, speed, WorldSignals(metrics, {node.name: node for node in nodes}), record)
+        servers = {
+            "kubernetes": _server(build_kube_app(store, access), certificate),
+            "prometheus": _server(build_prometheus_app(metrics, clock, PLATFORM_ALERTS)),
+        }
+        async with anyio.create_task_group() as group:
+            group.start_soon(_stop_on_signal, servers, group.cancel_scope)
+            for name, server in servers.items():
+                group.start_soon(server.serve, [sockets[name]])
+            for server in servers.values():
+                await server.up.wait()
+            group.start_soon(live, world)
+            _tell(state_dir, urls, stamp(clock.now()), speed)
+        process.status_file(state_dir).unlink(missing_ok=True)
+
+
+def _bind(state_dir: Path) -> dict[str, socket.socket]:
+    """Bind the ports of the last time, so that a kubeconfig that someone holds stays good; others where they are taken."""
+    remembered = state_dir / "ports.json"
+    known: dict[str, int] = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(remembered.read_text())
+    sockets = {name: _listen(known.get(name, 0)) for name in ("kubernetes", "prometheus")}
+    remembered.write_text(json.dumps({name: bound.getsockname()[1] for name, bound in sockets.items()}))
+    return sockets
+
+
+def _listen(port: int) -> socket.socket:
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+    except OSError:
+        bound.bind((HOST, 0))
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is up, and leaves signals to its process."""
+
+    def __init__(self, config: uvicorn.Config):
+        super().__init__(config)
+        self.up = anyio.Event()
+        self.over = anyio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        """Leave signals alone: the process stops both servers together."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, and say so."""
+        await super().shutdown(sockets)
+        self.over.set()
+
+
+def _server(app: Starlette, certificate: Certificate | None = None) -> _Server:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=certificate.certificate if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
+    )
+    return _Server(config)
+
+
+def _prepare(state_dir: Path) -> Certificate:
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return server_certificate(state_dir / "tls")
+
+
+async def _stop_on_signal(servers: dict[str, _Server], scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            for server in servers.values():
+                server.should_exit = True
+            with anyio.move_on_after(STOP_SECONDS):
+                for server in servers.values():
+                    await server.over.wait()
+            scope.cancel()
+            return
+
+
+def _tell(state_dir: Path, urls: dict[str, str], now: str, speed: float) -> None:
+    told = process.Status(
+        running=True,
+        state_dir=str(state_dir),
+        kubeconfig=str(process.kubeconfig_file(state_dir)),
+        mlflow_uri=process.mlflow_uri(state_dir),
+        prometheus_url=urls["prometheus"],
+        kubernetes_url=urls["kubernetes"],
+        pid=os.getpid(),
+        started_at=now,
+        speed=speed,
+    )
+    path = process.status_file(state_dir)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(told.as_dict()))
+    draft.replace(path)
