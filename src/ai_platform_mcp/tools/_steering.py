@@ -1,0 +1,281 @@
+"""How each kind of followed object is stopped, let go on, promoted, rolled back or cancelled, as plan steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from ai_platform_mcp.core.errors import Conflict, InvalidInput
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, ObjectRef, Patch, Risk
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.domain.namespaces import ENVIRONMENTS
+from ai_platform_mcp.domain.objects import labels_of, metadata_of, preconditions, ref_of, rows, section
+from ai_platform_mcp.domain.progress import canary_percent, knative_mode, progress_of
+from ai_platform_mcp.manifests.common import ENVIRONMENT_LABEL, TEAM_LABEL, Origin, object_name
+from ai_platform_mcp.manifests.edge import Release, Rollout, Wave, edge_rollout
+from ai_platform_mcp.tools._reading import KUEUE_API, capabilities, list_all
+
+Action = Literal["cancel", "pause", "resume", "promote", "rollback"]
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+STABLE_VERSION = "aiplatform.dev/stable-version"
+_SUSPEND: dict[str, tuple[str, ...]] = {
+    "TrainJob": ("spec", "suspend"),
+    "Job": ("spec", "suspend"),
+    "RayJob": ("spec", "suspend"),
+    "PyTorchJob": ("spec", "runPolicy", "suspend"),
+    "Workflow": ("spec", "suspend"),
+}
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What an action means for one object: steps, and what a person should weigh."""
+
+    steps: tuple[ClusterStep, ...]
+    risks: tuple[Risk, ...] = ()
+    follow: tuple[ObjectRef, ...] = ()
+    """Objects that the work goes on in, where they are new."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What steering knows beside the object."""
+
+    cluster: str
+    operation_id: str
+    created_here: bool = False
+    """Whether the operation that is steered created the object."""
+
+
+async def steer(live: type_json, action: Action, moment: Moment, readers: Readers) -> Steered:
+    """Return the steps of an action on one live object.
+
+    Raises:
+        Conflict: the object is not in a state that the action fits.
+        InvalidInput: its kind does not know the action.
+    """
+    kind = str(live.get("kind", ""))
+    if kind == "EdgeRollout":
+        return await edge(live, action, moment, readers)
+    if kind in ("InferenceService", "LLMInferenceService"):
+        return serving(live, action, moment)
+    if kind == "Workload":
+        return _workload(live, action, moment)
+    if kind in _SUSPEND:
+        return await _job(live, action, moment, readers)
+    raise InvalidInput(
+        f"{kind} cannot be steered.", remedy="Steer TrainJobs, Jobs, Workflows, InferenceServices or EdgeRollouts."
+    )
+
+
+def patch(live: type_json, title: str, body: type_json, moment: Moment) -> Patch:
+    """Return a merge patch of a live object, bound to that very object and to the fields that it replaces."""
+    step = Patch(title=title, cluster=moment.cluster, ref=ref_of(live), patch=body)
+    return step.model_copy(update={"preconditions": preconditions(step, live)})
+
+
+def delete(live: type_json, moment: Moment) -> Delete:
+    """Return the deletion of a live object, with everything that it owns."""
+    ref = ref_of(live)
+    step = Delete(title=f"Delete {ref}", cluster=moment.cluster, ref=ref, uid=str(metadata_of(live).get("uid", "")))
+    return step.model_copy(update={"preconditions": preconditions(step, live)})
+
+
+# --- work in queues --------------------------------------------------------------------------------------------------
+
+
+async def _job(live: type_json, action: Action, moment: Moment, readers: Readers) -> Steered:
+    ref = ref_of(live)
+    if progress_of(live).settled:
+        raise Conflict(f"{ref} is over.", remedy="Nothing is left to steer; start new work.")
+    if action == "cancel":
+        lost = Risk(severity="warning", text=f"Work of {ref} after its last checkpoint is lost.")
+        if ref.kind == "Workflow":
+            return Steered((patch(live, f"Terminate {ref}", {"spec": {"shutdown": "Terminate"}}, moment),), (lost,))
+        return Steered((delete(live, moment),), (lost,))
+    if action not in ("pause", "resume"):
+        raise InvalidInput(f"{ref} cannot {action}.", remedy="Work in queues knows cancel, pause and resume.")
+    if labels_of(live).get(QUEUE_LABEL):
+        return _workload(await _workload_of(live, moment, readers), action, moment)
+    body: Any = action == "pause"
+    for key in reversed(_SUSPEND[ref.kind]):
+        body = {key: body}
+    return Steered((patch(live, f"{action.capitalize()} {ref}", cast("type_json", body), moment),))
+
+
+async def _workload_of(live: type_json, moment: Moment, readers: Readers) -> type_json:
+    """Return the Workload that Kueue made for a job: a queued job's own ``suspend`` belongs to Kueue, which would set it back."""
+    meta = metadata_of(live)
+    found = await list_all(readers, moment.cluster, KUEUE_API, "Workload", namespace=meta.get("namespace"))
+    for row in found:
+        if any(owner.get("uid") == meta.get("uid") for owner in rows(row, "metadata", "ownerReferences")):
+            return row
+    raise Conflict(f"Kueue has no Workload for {ref_of(live)} yet.", remedy="Try again in a few seconds.")
+
+
+def _workload(live: type_json, action: Action, moment: Moment) -> Steered:
+    ref = ref_of(live)
+    if progress_of(live).settled:
+        raise Conflict(f"{ref} is over.", remedy="Nothing is left to steer; start new work.")
+    if action == "cancel":
+        return Steered((delete(live, moment),))
+    if action not in ("pause", "resume"):
+        raise InvalidInput(f"{ref} cannot {action}.", remedy="Work in queues knows cancel, pause and resume.")
+    active = section(live, "spec").get("active", True) is not False
+    if active == (action == "resume"):
+        raise Conflict(f"{ref} is {'active' if active else 'paused'} already.", remedy="Nothing needs to be done.")
+    note = "it gives its quota back" if action == "pause" else "it queues for quota again"
+    step = patch(live, f"{action.capitalize()} {ref}: {note}", {"spec": {"active": action == "resume"}}, moment)
+    lost = Risk(severity="warning", text="Its pods are evicted: work after the last checkpoint is lost.")
+    return Steered((step,), (lost,) if action == "pause" else ())
+
+
+# --- serving ---------------------------------------------------------------------------------------------------------
+
+
+def serving(live: type_json, action: Action, moment: Moment) -> Steered:
+    """Return the steps for an endpoint. A canary goes on only when somebody says so; there is nothing to pause."""
+    ref, canary = ref_of(live), canary_percent(live)
+    if action == "cancel" and canary is None:
+        return _cancel_new(live, moment)
+    if action in ("pause", "resume"):
+        raise InvalidInput(f"{ref} does not move by itself.", remedy="Its canary waits for promote or rollback.")
+    if canary is None:
+        raise Conflict(f"{ref} has no canary.", remedy="Deploy the version you want with deploy_model.")
+    knative = knative_mode(live)
+    if action == "promote":
+        return _promote(live, canary, moment, knative=knative)
+    body = {"predictor": {"canaryTrafficPercent": 0}} if knative else {"canary": None}
+    title = f"Roll back {ref}: all traffic to the version before (the canary has {canary} %)"
+    return Steered((patch(live, title, {"spec": body}, moment),))
+
+
+def _cancel_new(live: type_json, moment: Moment) -> Steered:
+    ref = ref_of(live)
+    if not moment.created_here:
+        raise Conflict(
+            f"{ref} was there before this operation.", remedy="Deploy the version you want with deploy_model."
+        )
+    if progress_of(live).state == "succeeded":
+        raise Conflict(
+            f"{ref} serves: there is nothing left to cancel.",
+            remedy="Deploy another version with deploy_model to replace it.",
+        )
+    return Steered((delete(live, moment),))
+
+
+def _promote(live: type_json, canary: int, moment: Moment, *, knative: bool) -> Steered:
+    ref = ref_of(live)
+    risks: tuple[Risk, ...] = ()
+    if progress_of(live).state == "failed" or canary == 0:
+        why = "it was rolled back" if canary == 0 else "it does not load"
+        raise Conflict(f"The canary of {ref} cannot be promoted: {why}.", remedy="Deploy a version that loads.")
+    if progress_of(live).sentence.startswith("Not ready"):
+        risks = (Risk(severity="danger", text="The canary is not ready yet: promoting it now may interrupt serving."),)
+    notes: type_json = {"metadata": {"annotations": {STABLE_VERSION: None}}}
+    if knative:
+        spec: type_json = {"predictor": {"canaryTrafficPercent": None}}
+    else:
+        winner = rows(live, "spec", "canary")[-1]
+        fresh = {key: value for key, value in section(winner, "predictor").items() if key != "name"}
+        old = section(live, "spec", "predictor")
+        # The canary runs with its share of the replicas: the promoted one needs all that the stable one had.
+        kept = {key: old[key] for key in ("minReplicas", "maxReplicas", "serviceAccountName") if key in old}
+        spec = {"predictor": turning(old, {**fresh, **kept}), "canary": None}
+    step = patch(live, f"Promote the canary of {ref} from {canary} % to all traffic", {**notes, "spec": spec}, moment)
+    return Steered((step,), risks)
+
+
+def turning(old: type_json, new: type_json) -> type_json:
+    """Return the merge patch (RFC 7386) that turns ``old`` into ``new``: what is gone is named with null."""
+    patched: type_json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = turning(cast("type_json", before), cast("type_json", value))
+            if inner:
+                patched[key] = inner
+        elif before != value:
+            patched[key] = value
+    return patched
+
+
+# --- edge ------------------------------------------------------------------------------------------------------------
+
+
+async def edge(live: type_json, action: Action, moment: Moment, readers: Readers) -> Steered:
+    """Return the steps for an EdgeRollout. A rollback is a new rollout of the release before, of a higher generation."""
+    ref, spec = ref_of(live), section(live, "spec")
+    progress = progress_of(live)
+    if action == "rollback":
+        return await _edge_rollback(live, moment, readers)
+    if progress.settled:
+        raise Conflict(f"{ref} is over: {progress.sentence}", remedy="Roll it back, or start another rollout.")
+    if action == "cancel":
+        text = "Nodes keep the release that they have now; those that were reached run the new one. Rollback would undo it."
+        return Steered((delete(live, moment),), (Risk(severity="warning", text=text),))
+    paused = spec.get("paused") is True
+    if action == "promote":
+        text = "The remaining waves follow without soaking in between."
+        step = patch(live, f"Let {ref} go on without soaking", {"spec": {"paused": False, "soakSeconds": 0}}, moment)
+        return Steered((step,), (Risk(severity="warning", text=text),))
+    if paused == (action == "pause"):
+        raise Conflict(f"{ref} is {'paused' if paused else 'not paused'} already.", remedy="Nothing needs to be done.")
+    return Steered((patch(live, f"{action.capitalize()} {ref}", {"spec": {"paused": action == "pause"}}, moment),))
+
+
+async def _edge_rollback(live: type_json, moment: Moment, readers: Readers) -> Steered:
+    ref, spec, target = ref_of(live), section(live, "spec"), section(live, "spec", "rollbackTo")
+    if not target:
+        raise Conflict(
+            f"{ref} names no release to return to.",
+            remedy="Roll out the version you want: action=rollout with model and version.",
+        )
+    labels = labels_of(live)
+    said = labels.get(ENVIRONMENT_LABEL, "")
+    model = str(spec["model"])
+    name = object_name(model, "rollback", seed=moment.operation_id)
+    rollout = Rollout(
+        name=name,
+        namespace=str(ref.namespace),
+        release=_release(model, target, spec.get("runtime")),
+        waves=(Wave(name="all", percent=100),),
+        selector={str(key): str(value) for key, value in section(spec, "selector", "matchLabels").items()},
+        sites=tuple(spec.get("sites") or ()),
+        regions=tuple(spec.get("regions") or ()),
+        soak_seconds=0,
+        generation=int(spec.get("generationOf") or 1) + 1,
+        rollback_to=_release(model, spec, None),
+    )
+    origin = Origin(
+        model=model,
+        version=str(target["version"]),
+        model_digest=str(target["digest"]),
+        team=labels.get(TEAM_LABEL),
+        environment=said if said in ENVIRONMENTS else None,
+        operation=moment.operation_id,
+    )
+    manifest = edge_rollout(rollout, origin, await capabilities(readers, moment.cluster))
+    back = (
+        f"Roll {model} back from {spec.get('version')} to {target['version']} on the nodes of {ref.name}, all at once"
+    )
+    new = Apply(title=back, cluster=moment.cluster, manifest=manifest)
+    new = new.model_copy(update={"preconditions": preconditions(new, None)})
+    stop = () if _stopped(live) else (patch(live, f"Pause {ref}", {"spec": {"paused": True}}, moment),)
+    return Steered((*stop, new), (), (ref_of(manifest),))
+
+
+def _stopped(live: type_json) -> bool:
+    return section(live, "spec").get("paused") is True or progress_of(live).settled
+
+
+def _release(model: str, fields: type_json, runtime: Any) -> Release:
+    return Release(
+        model=model,
+        version=str(fields["version"]),
+        digest=str(fields["digest"]),
+        image=fields.get("image"),
+        storage_uri=fields.get("storageUri"),
+        runtime=runtime,
+    )
