@@ -11,7 +11,7 @@ import data.aiplatform.lib.shape
 
 wrong contains fault if some fault in contract.model_group
 
-wrong contains fault if some fault in shape.faults(object.get(input, ["args"], null), "args", [[["alias"], "name"]])
+wrong contains fault if some fault in shape.faults(contract.args, "args", [[["alias"], "name"]])
 
 guarded if input.args.alias in config.evidence.guarded_aliases
 

@@ -111,14 +111,26 @@ wrong contains fault if some fault in shape.each(input.targets, "targets[]", tar
 
 wrong contains fault if some fault in shape.each(input.facts.changes, "facts.changes[]", change)
 
-# Helpers for the tools' own contracts.
-fact(name) := object.get(input, ["facts", name], null)
+# Helpers for the tools' own contracts. A part that is no object reads as empty, and lacks everything.
+default facts := {}
+
+facts := input.facts if is_object(input.facts)
+
+default cost := null
+
+cost := input.cost
+
+default args := null
+
+args := input.args
+
+fact(name) := object.get(facts, name, null)
 
 group(name, spec) := shape.faults(fact(name), concat(".", ["facts", name]), spec)
 
-model_group := group("model", model) | shape.each(object.get(input, ["facts", "model", "gates"], null), "facts.model.gates[]", gate)
+model_group := group("model", model) | shape.each(object.get(facts, ["model", "gates"], null), "facts.model.gates[]", gate)
 
-fleet_group := group("fleet", fleet) | shape.each(object.get(input, ["facts", "fleet", "sites"], null), "facts.fleet.sites[]", site)
+fleet_group := group("fleet", fleet) | shape.each(object.get(facts, ["fleet", "sites"], null), "facts.fleet.sites[]", site)
 
 rollout_group := group("rollout", rollout)
 
@@ -126,7 +138,7 @@ compute_group := group("compute", compute)
 
 retrain_group := group("retrain", retrain)
 
-money(spec) := shape.faults(object.get(input, ["cost"], null), "cost", spec)
+money(spec) := shape.faults(cost, "cost", spec)
 
 hours_group := shape.faults(fact("compute"), "facts.compute", [[["hours"], "count"]])
 

@@ -1,0 +1,162 @@
+"""The portable profile of Rego, held by reading the syntax tree: what both engines are known to judge alike.
+
+The embedded engine checks almost nothing when it loads (an unknown function fails only when it is reached), so this
+finds such mistakes too. Each rule here stands for a difference that was measured between the engines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai_platform_mcp.adapters.policy.bundle import load_bundle
+from ai_platform_mcp.adapters.policy.syntax import Module, Node, parse, path_of
+
+ROOT = "aiplatform"
+MAX_COLUMNS = 1_023
+
+BUILTINS = frozenset(
+    re.split(
+        r"\s+",
+        """abs array.concat array.reverse array.slice ceil concat contains count endswith floor indexof intersection
+        is_array is_boolean is_null is_number is_object is_set is_string lower max min numbers.range
+        object.filter object.get object.keys object.remove object.union regex.match replace sort split startswith
+        substring sum time.clock time.date time.parse_rfc3339_ns time.weekday trim trim_left trim_prefix
+        trim_right trim_space trim_suffix type_name union upper""",
+    )
+)
+"""Builtins that both engines have, that are pure, and whose results agreed over the values that the contract admits."""
+
+_UNPORTABLE = re.compile(r"\\[dDwWsSbB]|&&|--|~~|\[\^?\[|\\p")
+_OUTER = ("NotExpr",)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One breach of the profile."""
+
+    file: str
+    line: int
+    column: int
+    rule: str
+    message: str
+
+
+def lint(directory: Path) -> list[Finding]:
+    """Return every breach of the portable profile in a folder of policies, tests included, in order of place.
+
+    Raises:
+        Misconfigured: the folder holds no policies.
+    """
+    bundle = load_bundle(directory)
+    findings: list[Finding] = []
+    modules: dict[str, Module] = {}
+    for path in sorted(directory.rglob("*.rego")):
+        name = path.relative_to(directory).as_posix()
+        try:
+            source = path.read_text(encoding="utf-8")
+            modules[name] = parse(name, source)
+        except (RuntimeError, UnicodeDecodeError) as error:
+            findings.append(Finding(name, 1, 1, "syntax", str(error).strip()[:400]))
+    known = _known(modules.values())
+    for module in modules.values():
+        findings += _lines(module)
+        findings += _heads(module, known)
+        for node in module.nodes():
+            findings += _node(module, node, known)
+    if not bundle.stamped:
+        findings.append(
+            Finding("data.json", 1, 1, "stale_revision", f"aiplatform.revision should be {bundle.revision}")
+        )
+    return sorted(findings, key=lambda found: (found.file, found.line, found.column, found.rule))
+
+
+def _known(modules: Iterable[Module]) -> Mapping[str, frozenset[str]]:
+    """Return each package's rule and function names."""
+    known: dict[str, frozenset[str]] = {}
+    for module in modules:
+        known[module.package] = known.get(module.package, frozenset()) | frozenset(module.rules)
+    return known
+
+
+def _lines(module: Module) -> Iterator[Finding]:
+    for number, text in enumerate(module.source.splitlines(), 1):
+        if len(text) > MAX_COLUMNS:
+            yield Finding(module.file, number, 1, "line_too_long", f"{len(text)} columns; {MAX_COLUMNS} at most")
+
+
+def _heads(module: Module, known: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+    if module.package.split(".")[0] != ROOT:
+        yield Finding(module.file, 1, 1, "package_outside_root", f"{module.package} is not under {ROOT}")
+    if module.package == f"{ROOT}.main" and "decision" not in module.defaults and "decision" in module.rules:
+        yield Finding(module.file, 1, 1, "default_missing", "main.decision has no default, so it may be undefined")
+    for name, path in module.imports.items():
+        if path not in known:
+            yield Finding(module.file, 1, 1, "import_unknown", f"{name} imports {path}, which no file defines")
+
+
+def _node(module: Module, node: Node, known: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+    def found(rule: str, message: str) -> Finding:
+        return Finding(module.file, node.line, node.column, rule, message)
+
+    if node.kind == "Call":
+        name = path_of(node.body["fcn"]) or "?"
+        problem = _call(module, name, known)
+        if problem:
+            yield found(*problem)
+        if "NotExpr" in _nearest_literal(node.around) and _nearest_literal(node.around) != _OUTER:
+            yield found("call_nested_in_not", f"{name} is evaluated outside of the not; its error would drop the rule")
+    elif node.kind == "RefBrack" and _root(node, module) and "String" not in node.body["index"]:
+        yield found(
+            "dynamic_reference", "packages and data are named, not computed; use object.get on a named document"
+        )
+    elif node.kind == "RefDot" and node.around[-1:] != ("RefDot",):
+        problem = _reference(module, node, known)
+        if problem:
+            yield found(*problem)
+    elif node.kind == "Number" and isinstance(node.body["value"], float):
+        yield found("fraction", "engines disagree on fractions; use whole numbers of a smaller unit")
+    elif node.kind in ("String", "RawString") and _UNPORTABLE.search(str(node.body["value"])):
+        yield found("pattern_not_portable", r"\d \w \s \b, && and -- mean other things in the other engine")
+
+
+def _nearest_literal(around: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the kinds from the innermost ``not`` on; empty where there is none in this statement."""
+    for place in range(len(around) - 1, -1, -1):
+        if around[place] == "NotExpr":
+            return around[place:]
+        if around[place] in ("SetCompr", "ArrayCompr", "ObjectCompr"):
+            return ()
+    return ()
+
+
+def _call(module: Module, name: str, known: Mapping[str, frozenset[str]]) -> tuple[str, str] | None:
+    head, _, rest = name.partition(".")
+    if not rest:
+        own = known.get(module.package, frozenset())
+        ours = module.functions | own
+        return None if name in ours or name in BUILTINS else ("builtin_not_allowed", f"{name} is not in the profile")
+    if head in module.imports:
+        package = module.imports[head]
+        return None if rest in known.get(package, frozenset()) else ("function_unknown", f"{package} has no {rest}")
+    return None if name in BUILTINS else ("builtin_not_allowed", f"{name} is not in the profile")
+
+
+def _reference(module: Module, node: Node, known: Mapping[str, frozenset[str]]) -> tuple[str, str] | None:
+    """Check that ``package.rule`` through an import names a rule that exists; undefined would drop the rule silently."""
+    path = path_of({node.kind: node.body})
+    head, _, rest = (path or "").partition(".")
+    package = module.imports.get(head)
+    if package is None or package not in known or not rest:
+        return None
+    rule = rest.split(".")[0]
+    return None if rule in known[package] else ("rule_unknown", f"{package} has no {rule}")
+
+
+def _root(node: Node, module: Module) -> bool:
+    """Tell whether a bracket reference starts at ``data`` or at an imported package."""
+    base = path_of(node.body["refr"]) or ""
+    head, _, rest = base.partition(".")
+    return head == "data" or (head in module.imports and not rest)
