@@ -62,8 +62,10 @@ class _Server:
         try:
             return await self._answer(request)
         except ApiError as failure:
-            headers = {"Retry-After": str(failure.retry_after)} if failure.retry_after is not None else {}
-            return respond(failure.status(), Form(), failure.code, **headers)
+            refused = respond(failure.status(), Form(), failure.code)
+            if failure.retry_after is not None:
+                refused.headers["Retry-After"] = str(failure.retry_after)
+            return refused
         except Exception as failure:
             log.exception("%s %s failed", request.method, request.url.path)
             trouble = ApiError(500, "InternalError", f"Internal error occurred: {type(failure).__name__}: {failure}")

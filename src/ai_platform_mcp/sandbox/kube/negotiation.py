@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -58,15 +58,15 @@ def encode(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def respond(body: Any, form: Form, code: int = 200, warnings: list[str] | None = None, **headers: str) -> Response:
+def respond(body: Any, form: Form, code: int = 200, warnings: Sequence[str] = ()) -> Response:
     """A whole answer in the wanted form."""
     content = yaml.safe_dump(body, sort_keys=False).encode() if form.media == _YAML else encode(body)
-    answer = Response(content, code, headers, media_type=form.media)
-    add_warnings(answer, warnings or [])
+    answer = Response(content, code, media_type=form.media)
+    add_warnings(answer, warnings)
     return answer
 
 
-def add_warnings(answer: Response, warnings: list[str]) -> None:
+def add_warnings(answer: Response, warnings: Sequence[str]) -> None:
     """One `Warning: 299` header per distinct text, as clients print them."""
     for text in dict.fromkeys(warnings):
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -7,8 +7,9 @@ from fractions import Fraction
 
 _FORM = re.compile(r"^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)(?:([KMGTPE]i|[numkMGTPE]?)|[eE]([+-]?\d+))$")
 _BINARY = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)}
-_DECIMAL = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "": Fraction(1)}
-_DECIMAL |= {letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", start=1)}
+_DECIMAL = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "": Fraction(1)} | {
+    letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", start=1)
+}
 
 
 def parse(text: object) -> Fraction:

@@ -6,7 +6,7 @@ here as `ApiError`. Writes are on disk when a method returns.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -198,7 +198,7 @@ def _home(obj: Json) -> str:
 
 
 @asynccontextmanager
-async def open_store(path: Path | None = None, clock: Clock | None = None) -> AsyncIterator[Store]:
+async def open_store(path: Path | None = None, clock: Clock | None = None) -> AsyncGenerator[Store]:
     """The world kept at `path` (a SQLite file; None: in memory only), closed and durable at the end of the block."""
     store = Store(Storage(path), clock or WallClock())
     await store.prepare()
