@@ -165,7 +165,6 @@ OPERATORS = (
     "max_over_time(rate(case_resets_total[2m])[10m:90s])",
     "sum_over_time(case_gap[10m:])",
     "avg_over_time((case_flat * 2)[5m:30s] offset 4m)",
-    "max_over_time(time()[5m:1m])",
     "rate(sum by (job) (case_resets_total)[5m:15s])",
     'case_resets_total{job!="a",zone=~"x|"}',
     '{__name__=~"case_(info|flat)",job!~"b.*"}',
@@ -187,6 +186,7 @@ ORDERED = (
 )
 
 ERRORS = (
+    "max_over_time(time()[5m:1m])",
     "sum(",
     "rate(case_flat)",
     "case_resets_total + on (job) case_info",

@@ -1,0 +1,399 @@
+"""The named signals: for each, an ordered list of exporters that can answer it. The first with data wins.
+
+In an expression, `$sel` stands for the matchers of the scope (nothing, or ending in a comma), `$by` for the labels an
+answer is split by, `$range` for the window of rates. Names are those of the exporters' releases of 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from string import Template
+from typing import Literal
+
+from ai_platform_mcp.adapters.prometheus.promql import label_name, quoted
+from ai_platform_mcp.core.rows import MetricScope
+
+_SERVING = {"model": "model", "namespace": "namespace", "target": "target"}
+_TEAM = frozenset({"namespace", "team"})
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One exporter's way to answer a signal.
+
+    `labels` maps what a scope may name to the label that carries it: a scope that names anything else is not answered
+    here. `tenant` are the tenant labels the metric carries; a `shared` family describes the platform and is shown even
+    to a tenant whose labels it does not carry.
+    """
+
+    name: str
+    metric: str
+    expression: str
+    by: str
+    labels: Mapping[str, str] = field(default_factory=lambda: dict(_SERVING))
+    tenant: frozenset[str] = _TEAM
+    shared: bool = False
+    note: str = ""
+
+    def selector(self, scope: MetricScope) -> str:
+        """The scope as matchers, each followed by a comma."""
+        asked = {name: value for name, value in _named(scope).items() if name in self.labels}
+        return "".join(f"{label_name(self.labels[name])}={quoted(value)}," for name, value in asked.items())
+
+    def promql(self, scope: MetricScope, range_text: str) -> str:
+        """The expression for a scope, before the tenant is put in."""
+        return Template(self.expression).substitute(sel=self.selector(scope), by=self.by, range=range_text)
+
+    def serves(self, scope: MetricScope) -> bool:
+        """Whether everything the scope names can be asked of this exporter."""
+        return set(_named(scope)) <= set(self.labels)
+
+    def tenant_matchers(self, tenant: Mapping[str, str]) -> dict[str, str] | None:
+        """The tenant's matchers that this metric carries; None when it must not be shown to this tenant."""
+        carried = {name: value for name, value in tenant.items() if name in self.tenant}
+        return carried if carried or not tenant or self.shared else None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A question with a name: what it means, its unit, and which direction is good."""
+
+    name: str
+    meaning: str
+    unit: str
+    better: Literal["lower", "higher", "neither"]
+    backends: tuple[Backend, ...]
+    whole_window: bool = False
+    """Whether the value counts over the whole window rather than describing now."""
+
+    @property
+    def line(self) -> str:
+        """One line for a catalogue."""
+        direction = "" if self.better == "neither" else f", {self.better} is better"
+        return f"{self.meaning} ({self.unit}{direction})"
+
+
+def _named(scope: MetricScope) -> dict[str, str]:
+    named = {
+        "model": scope.model,
+        "namespace": scope.namespace,
+        "target": scope.target,
+        "node": scope.node,
+        "queue": scope.queue,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _p95(bucket: str, extra: str = "") -> str:
+    return f"histogram_quantile(0.95, sum by ($by, le) (rate({bucket}{{{extra}$sel}}[$range])))"
+
+
+def _ratio(part: str, whole: str) -> str:
+    """A share that is 0, not missing, while the part has never happened."""
+    grouped = f"sum by ($by) (rate({whole}[$range]))"
+    return f"(sum by ($by) (rate({part}[$range])) or 0 * {grouped}) / {grouped}"
+
+
+def _rate(counter: str) -> str:
+    return f"sum by ($by) (rate({counter}{{$sel}}[$range]))"
+
+
+_MODEL = "model, version, target"
+_KN = "kn_serving_invocation_duration_seconds"
+_EDGE = {**_SERVING, "node": "node"}
+_EDGE_SECONDS = "edge_inference_request_duration_seconds"
+_GPU: dict[str, str] = {"node": "node", "namespace": "namespace"}
+_QUEUE: dict[str, str] = {"queue": "cluster_queue"}
+_LL_TOTAL = "litellm_deployment_total_requests_total"
+
+
+def _gpu(metric: str, expression: str, note: str = "") -> Backend:
+    return Backend("dcgm", metric, expression, "node, gpu, modelName", _GPU, frozenset({"namespace"}), True, note)
+
+
+def _kueue(metric: str, expression: str, by: str = "cluster_queue") -> Backend:
+    return Backend("kueue", metric, expression, by, _QUEUE, frozenset(), True)
+
+
+_LATENCY = (
+    Backend("vllm", "vllm:e2e_request_latency_seconds_count", _p95("vllm:e2e_request_latency_seconds_bucket"), _MODEL),
+    Backend(
+        "epp",
+        "inference_objective_request_duration_seconds_count",
+        _p95("inference_objective_request_duration_seconds_bucket"),
+        _MODEL,
+    ),
+    Backend("knative", f"{_KN}_count", _p95(f"{_KN}_bucket"), _MODEL),
+    Backend(
+        "kserve",
+        "request_predict_seconds_count",
+        _p95("request_predict_seconds_bucket"),
+        _MODEL,
+        note="KServe's predict stage only: queueing, pre- and postprocessing are not in it.",
+    ),
+    Backend("edge", f"{_EDGE_SECONDS}_count", _p95(f"{_EDGE_SECONDS}_bucket"), _MODEL, _EDGE),
+    Backend(
+        "litellm",
+        "litellm_request_total_latency_metric_count",
+        _p95("litellm_request_total_latency_metric_bucket"),
+        _MODEL,
+        note="As the router sees it, its own overhead included.",
+    ),
+)
+
+_ERRORS = (
+    Backend(
+        "knative",
+        f"{_KN}_count",
+        _ratio(f'{_KN}_count{{http_response_status_code=~"5..",$sel}}', f"{_KN}_count{{$sel}}"),
+        _MODEL,
+    ),
+    Backend(
+        "epp",
+        "inference_objective_request_total",
+        _ratio("inference_objective_request_error_total{$sel}", "inference_objective_request_total{$sel}"),
+        _MODEL,
+    ),
+    Backend(
+        "edge",
+        "edge_inference_requests_total",
+        _ratio('edge_inference_requests_total{code=~"5..",$sel}', "edge_inference_requests_total{$sel}"),
+        _MODEL,
+        _EDGE,
+    ),
+    Backend(
+        "litellm",
+        _LL_TOTAL,
+        _ratio("litellm_deployment_failure_responses_total{$sel}", f"{_LL_TOTAL}{{$sel}}"),
+        _MODEL,
+        note="Failed attempts of a deployment; a retry or fallback may still have answered the caller.",
+    ),
+)
+
+_REQUESTS = (
+    Backend("knative", f"{_KN}_count", _rate(f"{_KN}_count"), _MODEL),
+    Backend("epp", "inference_objective_request_total", _rate("inference_objective_request_total"), _MODEL),
+    Backend("vllm", "vllm:e2e_request_latency_seconds_count", _rate("vllm:e2e_request_latency_seconds_count"), _MODEL),
+    Backend("kserve", "request_predict_seconds_count", _rate("request_predict_seconds_count"), _MODEL),
+    Backend("edge", "edge_inference_requests_total", _rate("edge_inference_requests_total"), _MODEL, _EDGE),
+    Backend("litellm", _LL_TOTAL, _rate(_LL_TOTAL), _MODEL),
+)
+
+_FIRST_TOKEN = (
+    Backend("vllm", "vllm:time_to_first_token_seconds_count", _p95("vllm:time_to_first_token_seconds_bucket"), _MODEL),
+    Backend(
+        "epp",
+        "inference_objective_request_ttft_seconds_count",
+        _p95("inference_objective_request_ttft_seconds_bucket"),
+        _MODEL,
+    ),
+    Backend(
+        "litellm",
+        "litellm_llm_api_time_to_first_token_metric_count",
+        _p95("litellm_llm_api_time_to_first_token_metric_bucket"),
+        _MODEL,
+    ),
+)
+
+_BETWEEN_TOKENS = (
+    Backend("vllm", "vllm:inter_token_latency_seconds_count", _p95("vllm:inter_token_latency_seconds_bucket"), _MODEL),
+    Backend(
+        "vllm",
+        "vllm:time_per_output_token_seconds_count",
+        _p95("vllm:time_per_output_token_seconds_bucket"),
+        _MODEL,
+        note="The name that vLLM used before inter_token_latency_seconds.",
+    ),
+)
+
+_WAITING = (
+    Backend("vllm", "vllm:num_requests_waiting", "sum by ($by) (vllm:num_requests_waiting{$sel})", _MODEL),
+    Backend(
+        "epp",
+        "inference_pool_average_queue_size",
+        "sum by ($by) (inference_pool_average_queue_size{$sel})",
+        "model, name",
+    ),
+    _kueue("kueue_pending_workloads", "sum by ($by) (kueue_pending_workloads{$sel})", "cluster_queue, status"),
+)
+
+_CACHE = (
+    Backend("vllm", "vllm:kv_cache_usage_perc", "avg by ($by) (vllm:kv_cache_usage_perc{$sel})", _MODEL),
+    Backend(
+        "epp",
+        "inference_pool_average_kv_cache_utilization",
+        "avg by ($by) (inference_pool_average_kv_cache_utilization{$sel})",
+        "model, name",
+    ),
+)
+
+_FRAMEBUFFER = "(DCGM_FI_DEV_FB_USED{$sel} + DCGM_FI_DEV_FB_FREE{$sel} + DCGM_FI_DEV_FB_RESERVED{$sel})"
+_SPEND = "sum by (model) (rate(litellm_spend_metric_total{%s$sel}[$range]))"
+_ROUTED = "sum by (model) (rate(litellm_deployment_total_requests_total{%s$sel}[$range]))"
+_ON_EDGE, _IN_CLOUD = 'target="edge",', 'target="cloud",'
+_NO_TARGET = {"model": "model", "namespace": "namespace"}
+
+SIGNALS: dict[str, Signal] = {
+    signal.name: signal
+    for signal in (
+        Signal("ttft_p95", "Time to first token, 95th percentile", "seconds", "lower", _FIRST_TOKEN),
+        Signal("itl_p95", "Latency between tokens, 95th percentile", "seconds", "lower", _BETWEEN_TOKENS),
+        Signal("e2e_p95", "Latency of whole requests, 95th percentile", "seconds", "lower", _LATENCY),
+        Signal("error_rate", "Share of requests that fail", "ratio", "lower", _ERRORS),
+        Signal("rps", "Requests per second", "requests/second", "neither", _REQUESTS),
+        Signal("queue_depth", "Requests (or workloads of a queue) that wait", "count", "lower", _WAITING),
+        Signal("kv_util", "Share of the KV cache in use", "ratio", "neither", _CACHE),
+        Signal(
+            "gpu_util",
+            "GPU utilisation",
+            "percent",
+            "neither",
+            (
+                _gpu(
+                    "DCGM_FI_DEV_GPU_UTIL",
+                    "avg by ($by) (DCGM_FI_DEV_GPU_UTIL{$sel})",
+                    "Time with any kernel running: 100 does not mean that the GPU is full; see gpu_tensor_active.",
+                ),
+            ),
+        ),
+        Signal(
+            "gpu_tensor_active",
+            "Share of time with the tensor cores busy",
+            "ratio",
+            "higher",
+            (_gpu("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "avg by ($by) (DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{$sel})"),),
+        ),
+        Signal(
+            "gpu_mem",
+            "Share of GPU memory in use",
+            "ratio",
+            "neither",
+            (_gpu("DCGM_FI_DEV_FB_USED", f"max by ($by) (DCGM_FI_DEV_FB_USED{{$sel}} / {_FRAMEBUFFER})"),),
+        ),
+        Signal(
+            "gpu_health",
+            "Last XID error of a GPU, 0 for none",
+            "XID code",
+            "lower",
+            (
+                _gpu(
+                    "DCGM_FI_DEV_XID_ERRORS",
+                    "max by ($by) (DCGM_FI_DEV_XID_ERRORS{$sel})",
+                    "A gauge of the last XID, not a count: it says which error, not how many.",
+                ),
+            ),
+        ),
+        Signal(
+            "queue_wait_p95",
+            "Time from submission to admission in a queue, 95th percentile",
+            "seconds",
+            "lower",
+            (
+                _kueue("kueue_admission_wait_time_seconds_count", _p95("kueue_admission_wait_time_seconds_bucket")),
+                _kueue(
+                    "kueue_quota_reserved_wait_time_seconds_count",
+                    _p95("kueue_quota_reserved_wait_time_seconds_bucket"),
+                ),
+            ),
+            whole_window=True,
+        ),
+        Signal(
+            "evictions",
+            "Workloads evicted from a queue during the window",
+            "count",
+            "lower",
+            (
+                _kueue(
+                    "kueue_evicted_workloads_total",
+                    "sum by ($by) (increase(kueue_evicted_workloads_total{$sel}[$range]))",
+                    "cluster_queue, reason",
+                ),
+            ),
+            whole_window=True,
+        ),
+        Signal(
+            "quota_usage",
+            "Share of a queue's nominal quota in use; above 1 it borrows",
+            "ratio",
+            "neither",
+            (
+                _kueue(
+                    "kueue_cluster_queue_resource_usage",
+                    "sum by ($by) (kueue_cluster_queue_resource_usage{$sel})"
+                    " / (sum by ($by) (kueue_cluster_queue_nominal_quota{$sel}) > 0)",
+                    "cluster_queue, flavor, resource",
+                ),
+            ),
+        ),
+        Signal(
+            "edge_share",
+            "Share of a model's requests that edge sites answer",
+            "ratio",
+            "neither",
+            (
+                Backend(
+                    "litellm",
+                    _LL_TOTAL,
+                    f"({_ROUTED % _ON_EDGE} or 0 * {_ROUTED % ''}) / {_ROUTED % ''}",
+                    "model",
+                    _NO_TARGET,
+                ),
+            ),
+        ),
+        Signal(
+            "edge_latency",
+            "Latency of requests at edge sites, 95th percentile per site",
+            "seconds",
+            "lower",
+            (Backend("edge", f"{_EDGE_SECONDS}_count", _p95(f"{_EDGE_SECONDS}_bucket"), "model, region, site", _EDGE),),
+        ),
+        Signal(
+            "spend_rate",
+            "What the router books for requests",
+            "USD/hour",
+            "lower",
+            (
+                Backend(
+                    "litellm",
+                    "litellm_spend_metric_total",
+                    "sum by ($by) (rate(litellm_spend_metric_total{$sel}[$range])) * 3600",
+                    "model, target",
+                    note="Marginal cost per request as the router prices it; reserved and edge hardware is not in it.",
+                ),
+            ),
+        ),
+        Signal(
+            "savings",
+            "What edge requests would have cost in the cloud, less what they cost",
+            "USD/hour",
+            "higher",
+            (
+                Backend(
+                    "litellm",
+                    _LL_TOTAL,
+                    f"({_ROUTED % _ON_EDGE} * ({_SPEND % _IN_CLOUD} / {_ROUTED % _IN_CLOUD}) - {_SPEND % _ON_EDGE}) * 3600",
+                    "model",
+                    _NO_TARGET,
+                    note="Counterfactual: every edge request at the cloud's mean price per request of the same window. "
+                    "The fixed cost of edge hardware is NOT subtracted.",
+                ),
+            ),
+        ),
+        Signal(
+            "drift_score",
+            "Drift of a feature against training data (normalised Wasserstein; 0.1 is the usual limit)",
+            "score",
+            "lower",
+            (
+                Backend(
+                    "evidently",
+                    "ai_model_drift_score",
+                    "max by ($by) (ai_model_drift_score{$sel})",
+                    "model, version, feature",
+                ),
+            ),
+        ),
+    )
+}
+"""Every named signal by its name."""
