@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_platform_mcp.domain.retraining import TrainingRun, facts_of, history, running, runs_without_gain
+from ai_platform_mcp.domain.retraining import TrainingRun, facts_of, history, rise, running, runs_without_gain
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -30,12 +30,23 @@ def test_history_is_read_into_facts():
 
 
 @given(st.lists(st.none() | st.floats(0, 1), max_size=12))
-def test_runs_in_vain_are_those_after_the_last_new_best(scores: list[float | None]):
+def test_runs_in_vain_are_the_scored_ones_after_the_last_new_best(scores: list[float | None]):
     runs = [run(len(scores) - place, score) for place, score in enumerate(scores)]
-    in_vain = runs_without_gain(runs)
-    best = -1.0
-    last_gain = -1
-    for place, score in enumerate(scores):
-        if score is not None and score > best:
-            best, last_gain = score, place
-    assert in_vain == len(scores) - 1 - last_gain
+    known = [score for score in scores if score is not None]
+    last_gain = max(
+        (place for place in range(len(known)) if all(known[place] > old for old in known[:place])), default=-1
+    )
+    assert runs_without_gain(runs) == len(known) - 1 - last_gain
+
+
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=20))
+def test_a_rise_is_positive_exactly_when_the_recent_mean_is_higher(values: list[float]):
+    change = rise(values, 4)
+    before, after = values[:-4], values[-4:]
+    assert change is not None
+    assert change == sum(after) / 4 - sum(before) / len(before)
+
+
+def test_a_rise_needs_something_to_compare_with():
+    assert rise([0.1, 0.2], 4) is None
+    assert rise([None, None, None, None, 0.1], 4) is None

@@ -1,4 +1,3 @@
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,35 +43,14 @@ def test_what_names_no_version_is_refused(text: str):
         parse_model(text, "dev")
 
 
-def test_the_format_comes_from_the_tag_before_the_ending_before_the_run():
-    history = json.dumps([{"flavors": {"python_function": {}, "sklearn": {}}}])
+def test_the_format_comes_from_tags_before_the_run_before_the_ending():
     run = RunRow(
-        run_id="r",
-        name="r",
-        experiment="e",
-        status="FINISHED",
-        started=None,
-        ended=None,
-        tags={"mlflow.log-model.history": history},
+        run_id="r", name="r", experiment="e", status="FINISHED", started=None, ended=None, params={"format": "sklearn"}
     )
     assert format_of(version("s3://b/m.onnx", aiplatform_format="TensorRT"), None, run) == "tensorrt"
-    assert format_of(version("s3://b/m.onnx"), None, run) == "onnx"
-    assert format_of(version(), None, run) == "sklearn"
+    assert format_of(version("s3://b/m.onnx"), None, run) == "sklearn"
+    assert format_of(version("s3://b/m.onnx"), None, None) == "onnx"
     assert format_of(version(), None, None) == ""
-
-
-@pytest.mark.parametrize("history", ["not json", "{}", "[1]", '[{"flavors": []}]'])
-def test_a_history_that_cannot_be_read_says_nothing(history: str):
-    run = RunRow(
-        run_id="r",
-        name="r",
-        experiment="e",
-        status="FINISHED",
-        started=None,
-        ended=None,
-        tags={"mlflow.log-model.history": history},
-    )
-    assert format_of(version(), None, run) == ""
 
 
 @pytest.mark.parametrize(
@@ -88,7 +66,7 @@ def test_an_oci_artifact_is_fetched_by_its_digest(source: str, pinned: str):
     assert storage_uri(version(source), DIGEST) == pinned
 
 
-@pytest.mark.parametrize("source", ["models:/m-1", "/tmp/model", "runs:/abc/model"])
+@pytest.mark.parametrize("source", ["models:/m-1", "/tmp/model", "runs:/abc/model", "file:///tmp/model"])
 def test_a_source_that_no_runtime_can_fetch_is_refused(source: str):
     with pytest.raises(InvalidInput):
         storage_uri(version(source), DIGEST)

@@ -34,7 +34,11 @@ def facts_of(
     drift_milli: int | None = None,
     performance_drop_milli: int | None = None,
 ) -> RetrainFacts:
-    """Read the history of a model's runs into the facts that guards and policy judge."""
+    """Read the history of a model's runs into the facts that the guards judge.
+
+    ``active_runs`` are those that a new one would run beside. Where the answer is a run that is active already, the caller
+    leaves it out: nothing new starts, so there is nothing to guard against.
+    """
     started = [row.started for row in runs if row.started is not None and row.started <= now]
     return RetrainFacts(
         reason=reason,
@@ -46,20 +50,28 @@ def facts_of(
     )
 
 
+def rise(values: Sequence[float | None], recent: int) -> float | None:
+    """Return by how much the mean of the last ``recent`` values is above that of those before; None without both."""
+    after = [value for value in values[-recent:] if value is not None]
+    before = [value for value in values[:-recent] if value is not None]
+    return sum(after) / len(after) - sum(before) / len(before) if after and before else None
+
+
 def runs_without_gain(runs: Sequence[TrainingRun]) -> int:
     """Return how many of the newest finished runs in a row did not beat the best score before them.
 
-    A finished run without a score gained nothing. The very first scored run is a gain.
+    Runs without a score say nothing either way and are left out. The very first scored run is a gain.
     """
-    finished = sorted(
-        (row for row in runs if not row.active and row.started is not None),
-        key=lambda row: (row.started, row.name),
-    )
+    scored = [
+        (row.started, row.name, row.score)
+        for row in runs
+        if not row.active and row.started is not None and row.score is not None
+    ]
     best: float | None = None
     in_vain = 0
-    for row in finished:
-        if row.score is not None and (best is None or row.score > best):
-            best, in_vain = row.score, 0
+    for _, _, score in sorted(scored):
+        if best is None or score > best:
+            best, in_vain = score, 0
         else:
             in_vain += 1
     return in_vain

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Literal
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value
@@ -26,9 +24,8 @@ _SUFFIXES = {
     ".onnx": "onnx", ".plan": "tensorrt", ".engine": "tensorrt", ".pt": "pytorch", ".pth": "pytorch",
     ".joblib": "sklearn", ".bst": "xgboost", ".xml": "openvino", ".pmml": "pmml", ".safetensors": "huggingface",
 }  # fmt: skip
-_FLAVORS = {"transformers": "huggingface", "tensorflow": "tensorflow", "pytorch": "pytorch", "onnx": "onnx",
-            "sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm", "paddle": "paddle"}  # fmt: skip
-"""What MLflow calls a format, and what KServe calls it."""
+_LOCAL = ("file:", "models:", "runs:", "mlflow-artifacts:", "dbfs:")
+"""Schemes that mean something to the registry, and nothing to a serving runtime."""
 
 
 class Wanted(Value):
@@ -63,32 +60,25 @@ def parse_model(text: str, environment: Environment) -> Wanted:
 
 
 def format_of(version: VersionRow, model: ModelRow | None, run: RunRow | None) -> str:
-    """Return the format of the weights: by tag, by the source's ending, or by what the run logged; empty where none says it."""
-    tagged = version.tags.get(FORMAT) or (model.tags.get(FORMAT) if model else "")
-    if tagged:
-        return tagged.strip().lower()
+    """Return the format of the weights, empty where nothing says it.
+
+    Asked are, in this order: the tags of the version, of the model and of the run, the run's parameter ``format``, and the
+    ending of the source.
+    """
+    said = (
+        version.tags.get(FORMAT),
+        model.tags.get(FORMAT) if model else None,
+        run.tags.get(FORMAT) if run else None,
+        run.params.get("format") if run else None,
+    )
+    named = next((text.strip().lower() for text in said if text and text.strip()), "")
     path = version.source.partition("@")[0].lower()
-    by_ending = next((kind for ending, kind in _SUFFIXES.items() if path.endswith(ending)), "")
-    return by_ending or (_logged_flavor(run.tags) if run else "")
+    return named or next((kind for ending, kind in _SUFFIXES.items() if path.endswith(ending)), "")
 
 
-def _logged_flavor(tags: Mapping[str, str]) -> str:
-    """Read ``mlflow.log-model.history``, the tag in which MLflow 2 lists what a run logged, with its flavors."""
-    try:
-        history: object = json.loads(tags.get("mlflow.log-model.history", "[]"))
-    except ValueError:
-        return ""
-    entries = cast("list[Any]", history) if isinstance(history, list) else []
-    for entry in reversed(entries):
-        flavors: Any = cast("dict[str, Any]", entry).get("flavors") if isinstance(entry, dict) else None
-        if isinstance(flavors, dict):
-            return next((kind for name, kind in _FLAVORS.items() if name in flavors), "")
-    return ""
-
-
-def size_mib(version: VersionRow) -> int | None:
-    """Return the size of the weights, None where the registry does not say it."""
-    text = version.tags.get(SIZE_MIB, "").strip()
+def size_mib(version: VersionRow, run: RunRow | None = None) -> int | None:
+    """Return the size of the weights, None where neither the version nor its run says it."""
+    text = (version.tags.get(SIZE_MIB) or (run.tags.get(SIZE_MIB, "") if run else "")).strip()
     return int(text) if text.isdigit() else None
 
 
@@ -99,7 +89,7 @@ def storage_uri(version: VersionRow, digest: str | None) -> str:
         InvalidInput: the source is no URI that anything outside of the registry could fetch.
     """
     source = version.source
-    if not _URI.match(source):
+    if not _URI.match(source) or source.startswith(_LOCAL):
         raise InvalidInput(
             f"{version.model} {version.version} lies at {source[:120]!r}, which a serving runtime cannot fetch.",
             remedy="Register it from an oci://, s3://, gs://, https:// or pvc:// source.",

@@ -1,0 +1,273 @@
+"""The edge half of a deployment: one EdgeRollout in waves, and the Service that keeps its clients in their site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ai_platform_mcp.core.errors import Conflict, InvalidInput
+from ai_platform_mcp.core.facts import FleetFacts
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import Apply, Risk, Target
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.rows import Inventory
+from ai_platform_mcp.domain.fleet import (
+    SITES_CONFIG_MAP,
+    SITES_NAMESPACE,
+    Member,
+    fleet_facts,
+    members_of,
+    share_percent,
+    site_rules,
+)
+from ai_platform_mcp.domain.objects import metadata_of, preconditions, section, whole
+from ai_platform_mcp.domain.targets import allowed_region
+from ai_platform_mcp.domain.waves import Wave, describe, plan_waves
+from ai_platform_mcp.manifests import edge as edge_manifests
+from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, label_value, object_name
+from ai_platform_mcp.manifests.routing import zonal_service
+from ai_platform_mcp.tools._models import Chosen
+from ai_platform_mcp.tools._reading import Place, list_if_served
+
+EDGE_SELECTOR = {"node-role.kubernetes.io/edge": ""}
+PORT = 8080
+SOAK_SECONDS = {"dev": 60, "staging": 300, "production": 600}
+"""How long a wave must stay healthy before the next, by environment: production gets the CRD's own ten minutes."""
+OVER = frozenset({"Succeeded", "RolledBack", "Stopped"})
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The whole fleet, and the members that a call is about."""
+
+    everyone: tuple[Member, ...]
+    members: tuple[Member, ...]
+    rollouts: tuple[type_json, ...]
+    """Every EdgeRollout of the model in the namespace, newest first."""
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Regions of the members."""
+        return tuple(sorted({row.region for row in self.members}))
+
+    @property
+    def online(self) -> int:
+        """Members that answer."""
+        return sum(row.online for row in self.members)
+
+    @property
+    def current(self) -> type_json | None:
+        """The newest rollout that every wave passed."""
+        return next((row for row in self.rollouts if phase_of(row) == "Succeeded"), None)
+
+    @property
+    def current_version(self) -> str | None:
+        """The version that the fleet runs, None where nothing was rolled out."""
+        return str(section(self.current, "spec").get("version")) if self.current else None
+
+
+@dataclass(frozen=True)
+class EdgePart:
+    """What the edge half contributes to the draft."""
+
+    steps: tuple[Apply, ...]
+    targets: tuple[Target, ...]
+    facts: FleetFacts
+    first_share: int
+    reasons: tuple[str, ...]
+    risks: tuple[Risk, ...]
+
+
+def phase_of(rollout: type_json) -> str:
+    """Return the phase of an EdgeRollout, ``Draft`` where its controller has not seen it."""
+    return str(section(rollout, "status").get("phase") or "Draft")
+
+
+async def read_fleet(
+    readers: Readers, where: Place, inventory: Inventory, chosen: Chosen, sites: Sequence[str], regions: Sequence[str]
+) -> Fleet:
+    """Return the fleet, narrowed to what was asked for and to regions where the model's data may be served.
+
+    Raises:
+        InvalidInput: a site or region asked for does not exist in the fleet.
+    """
+    everyone = members_of(inventory)
+    known = {row.site for row in everyone}
+    unknown = sorted(set(sites) - known)
+    if unknown:
+        raise InvalidInput(
+            f"There is no site {', '.join(unknown)}.", remedy=f"Sites: {', '.join(sorted(known)) or 'none'}."
+        )
+    narrowed = members_of(inventory, sites, regions)
+    allowed = tuple(row for row in narrowed if allowed_region(row.region, chosen.facts.residency))
+    label = f"{MODEL_LABEL}={label_value(chosen.name)}"
+    found = await list_if_served(
+        readers, where.cluster.name, edge_manifests.API, "EdgeRollout", namespace=where.namespace.name, labels=label
+    )
+    found.sort(key=_age, reverse=True)
+    return Fleet(everyone=everyone, members=allowed, rollouts=tuple(found))
+
+
+def _age(rollout: type_json) -> tuple[int, str]:
+    return whole(section(rollout, "spec").get("generationOf")), str(metadata_of(rollout).get("creationTimestamp", ""))
+
+
+async def edge_part(
+    readers: Readers,
+    where: Place,
+    chosen: Chosen,
+    fleet: Fleet,
+    *,
+    percent: int,
+    runtime: str,
+    force: bool,
+    can: Capabilities,
+    origin: Origin,
+) -> EdgePart:
+    """Return the EdgeRollout and the Service to apply.
+
+    Raises:
+        Conflict: another release of the model is on its way to some of these sites.
+        CapabilityMissing: the EdgeRollout CRD is not installed.
+    """
+    _refuse_overlap(chosen, fleet)
+    waves = plan_waves(fleet.members, percent)
+    name, generation = _name(chosen, fleet, origin)
+    rollout = edge_manifests.Rollout(
+        name=name,
+        namespace=where.namespace.name,
+        release=_release(chosen, runtime),
+        waves=tuple(edge_manifests.Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
+        selector=EDGE_SELECTOR,
+        sites=tuple(sorted({row.site for row in fleet.members})),
+        soak_seconds=SOAK_SECONDS[where.environment],
+        generation=generation,
+        rollback_to=_last_good(chosen, fleet),
+    )
+    manifest = edge_manifests.edge_rollout(rollout, origin, can)
+    live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)
+    title = (
+        f"Roll {chosen.name} {chosen.version.version} out to {len(fleet.members)} edge nodes in {_waves(len(waves))}"
+    )
+    step = Apply(title=title, cluster=where.cluster.name, manifest=manifest, force=force)
+    step = step.model_copy(update={"preconditions": (*preconditions(step, live), *chosen.preconditions())})
+    service, why = await _service(readers, where, chosen, fleet, can, origin)
+    config = await readers.clusters.get(where.cluster.name, "v1", "ConfigMap", SITES_CONFIG_MAP, SITES_NAMESPACE)
+    facts = fleet_facts(fleet.everyone, [row.node for row in fleet.members], site_rules(config))
+    return EdgePart(
+        steps=(step, service),
+        targets=tuple(where.target(cloud="edge", region=region) for region in fleet.regions),
+        facts=facts,
+        first_share=_first_share(waves, fleet),
+        reasons=(
+            f"Waves: {describe(waves, fleet.members)}; {SOAK_SECONDS[where.environment]} s of health between them.",
+            why,
+        ),
+        risks=_risks(facts, fleet),
+    )
+
+
+def _waves(count: int) -> str:
+    return "1 wave" if count == 1 else f"{count} waves"
+
+
+def _first_share(waves: Sequence[Wave], fleet: Fleet) -> int:
+    """Return the share of the whole fleet that the first wave touches."""
+    first = sum(row.site in waves[0].sites for row in fleet.members) if waves else 0
+    return share_percent(first, len(fleet.everyone))
+
+
+def _release(chosen: Chosen, runtime: str) -> edge_manifests.Release:
+    return edge_manifests.Release(
+        model=chosen.name,
+        version=chosen.version.version,
+        digest=chosen.facts.digest or "",
+        storage_uri=chosen.storage_uri(),
+        runtime=runtime or None,
+    )
+
+
+def _name(chosen: Chosen, fleet: Fleet, origin: Origin) -> tuple[str, int]:
+    """Return the rollout's name and its place in the order of releases.
+
+    The newest rollout is taken up again where it brings the same bytes; everything else is a new object, since the digest of
+    a rollout cannot change and an old one is history.
+    """
+    newest = fleet.rollouts[0] if fleet.rollouts else None
+    count = whole(section(newest, "spec").get("generationOf"))
+    if newest is not None and section(newest, "spec").get("digest") == chosen.facts.digest and phase_of(newest) not in (
+        "RolledBack",
+        "Stopped",
+    ):  # fmt: skip
+        return str(metadata_of(newest).get("name")), max(1, count)
+    name = object_name(chosen.name, "edge", chosen.version.version, seed=origin.operation or "", length=52)
+    return name, count + 1
+
+
+def _last_good(chosen: Chosen, fleet: Fleet) -> edge_manifests.Release | None:
+    """Return the newest other release that every wave passed: where to go back to."""
+    for row in fleet.rollouts:
+        spec = section(row, "spec")
+        if phase_of(row) == "Succeeded" and spec.get("digest") != chosen.facts.digest:
+            return edge_manifests.Release(
+                model=chosen.name,
+                version=str(spec.get("version")),
+                digest=str(spec.get("digest")),
+                image=spec.get("image"),
+                storage_uri=spec.get("storageUri"),
+            )
+    return None
+
+
+def _refuse_overlap(chosen: Chosen, fleet: Fleet) -> None:
+    sites = {row.site for row in fleet.members}
+    for row in fleet.rollouts:
+        spec = section(row, "spec")
+        other = {str(site) for site in spec.get("sites") or ()}
+        if phase_of(row) in OVER or spec.get("digest") == chosen.facts.digest or (other and not other & sites):
+            continue
+        name = metadata_of(row).get("name")
+        raise Conflict(
+            f"{chosen.name} {spec.get('version')} is still on its way to some of these sites ({name}, {phase_of(row)}).",
+            cause="Two releases of one model on the same nodes would overwrite each other.",
+            remedy=f"Wait for EdgeRollout {name}, or stop it with control_operation.",
+        )
+
+
+async def _service(
+    readers: Readers, where: Place, chosen: Chosen, fleet: Fleet, can: Capabilities, origin: Origin
+) -> tuple[Apply, str]:
+    """Return the Service of the release, zonal where a site is a zone with neighbours to prefer."""
+    sizes = [sum(row.site == site for row in fleet.members) for site in {row.site for row in fleet.members}]
+    stable = origin.model_copy(update={"version": None, "model_digest": None, "operation": None})
+    if can.kubernetes_minor >= 31 and max(sizes, default=0) > 1:
+        selector = {MODEL_LABEL: label_value(chosen.name), "app.kubernetes.io/component": "edge"}
+        name = object_name(chosen.name, "edge", length=63)
+        manifest = zonal_service(name, where.namespace.name, selector, PORT, "http", stable, can)
+        way = section(manifest, "spec").get("trafficDistribution")
+        why = f"Clients stay in their site ({way}): a neighbour of the same site answers for a node that is down."
+    else:
+        manifest = edge_manifests.site_service(chosen.name, where.namespace.name, PORT, stable)
+        why = "Clients stay on their node: no site has a second one that could answer."
+    name = str(metadata_of(manifest)["name"])
+    live = await readers.clusters.get(where.cluster.name, "v1", "Service", name, where.namespace.name)
+    step = Apply(title=f"Reach it on site through Service {name}", cluster=where.cluster.name, manifest=manifest)
+    return step.model_copy(update={"preconditions": preconditions(step, live)}), why
+
+
+def _risks(facts: FleetFacts, fleet: Fleet) -> tuple[Risk, ...]:
+    found: list[Risk] = []
+    if facts.offline:
+        text = f"{facts.offline} nodes are offline: they are owed the release and get it when they return."
+        found.append(Risk(severity="info", text=text))
+    short = [row.site for row in facts.sites if row.healthy_before < row.minimum_healthy]
+    if short:
+        found.append(Risk(severity="warning", text=f"Sites below their minimum already: {', '.join(short)}."))
+    if fleet.current is None:
+        found.append(
+            Risk(
+                severity="info",
+                text="No release of this model passed before: a failed rollout has nothing to go back to.",
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,232 @@
+"""The cloud half of a deployment: one InferenceService, new, moved by a canary, or moved at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import Apply
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.domain.objects import (
+    VERSION_LABEL,
+    annotations_of,
+    labels_of,
+    metadata_of,
+    preconditions,
+    ref_of,
+    section,
+    subject_of,
+    whole,
+)
+from ai_platform_mcp.domain.progress import canary_percent, knative_mode
+from ai_platform_mcp.manifests.common import Capabilities, Compute, Origin, object_name
+from ai_platform_mcp.manifests.kserve import (
+    API,
+    RUNTIME_API,
+    Canary,
+    Endpoint,
+    Mode,
+    ModelSource,
+    choose_runtime,
+    endpoint_name,
+    inference_service,
+)
+from ai_platform_mcp.tools._models import Chosen
+from ai_platform_mcp.tools._reading import Place, list_if_served
+
+STABLE_ANNOTATION = "aiplatform.dev/stable-version"
+"""Which version keeps the rest of the traffic while a canary is under way."""
+KSERVE_NAMESPACE, KSERVE_CONFIG = "kserve", "inferenceservice-config"
+_DEVICES = ("nvidia.com/gpu", "google.com/tpu", "amd.com/gpu")
+
+Strategy = Literal["new", "canary", "all_at_once", "none"]
+
+
+@dataclass(frozen=True)
+class LiveService:
+    """The InferenceService that serves the model now, if one does."""
+
+    name: str
+    live: type_json | None
+
+    @property
+    def current_version(self) -> str | None:
+        """The version that most traffic gets: during a canary the stable one, not the newest."""
+        if self.live is None:
+            return None
+        if canary_percent(self.live) is not None:
+            return annotations_of(self.live).get(STABLE_ANNOTATION) or "unknown"
+        return labels_of(self.live).get(VERSION_LABEL) or "unknown"
+
+    @property
+    def predictor(self) -> type_json:
+        """The predictor as it stands."""
+        return section(self.live, "spec", "predictor")
+
+    def replicas(self, which: Literal["minReplicas", "maxReplicas"]) -> int:
+        """Return the replicas it may have; 0 where nothing serves."""
+        if self.live is None:
+            return 0
+        value = self.predictor.get(which)
+        return value if isinstance(value, int) else 1
+
+    @property
+    def devices(self) -> int:
+        """Accelerators of one replica."""
+        requests = section(self.predictor, "model", "resources", "limits")
+        return sum(whole(requests.get(name)) for name in _DEVICES)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many replicas, each with what."""
+
+    min_replicas: int
+    max_replicas: int
+    compute: Compute
+
+
+@dataclass(frozen=True)
+class CloudPart:
+    """What the cloud half contributes to the draft."""
+
+    step: Apply
+    strategy: Strategy
+    percent: int
+    current_version: str | None
+    reasons: tuple[str, ...]
+
+
+async def read_live(readers: Readers, where: Place, model: str) -> LiveService:
+    """Return the model's InferenceService in this namespace."""
+    name = endpoint_name(model)
+    live = await readers.clusters.get(where.cluster.name, API, "InferenceService", name, where.namespace.name)
+    return LiveService(name=name, live=live)
+
+
+def strategy_of(current: str | None, version: str, percent: int) -> Strategy:
+    """Return how traffic would move: nowhere for the first release, and not at all for the version that serves already."""
+    if current is None:
+        return "new"
+    if current == version:
+        return "none"
+    return "canary" if 0 < percent < 100 else "all_at_once"
+
+
+async def cloud_part(
+    readers: Readers,
+    where: Place,
+    chosen: Chosen,
+    service: LiveService,
+    size: Size,
+    *,
+    percent: int,
+    runtime: str,
+    force: bool,
+    can: Capabilities,
+    origin: Origin,
+) -> CloudPart:
+    """Return the InferenceService to apply.
+
+    Raises:
+        CapabilityMissing: KServe, a fitting runtime or a way to split traffic is not there.
+        InvalidInput: the runtime asked for is not installed.
+    """
+    strategy = strategy_of(service.current_version, chosen.version.version, percent)
+    mode, why = await _mode(readers, where, service, can, canary=strategy == "canary", to_zero=size.min_replicas == 0)
+    source = ModelSource(
+        format=chosen.format(),
+        storage_uri=chosen.storage_uri(),
+        runtime=await _runtime(readers, where, chosen, runtime),
+    )
+    endpoint = Endpoint(
+        name=service.name,
+        namespace=where.namespace.name,
+        mode=mode,
+        model=source,
+        compute=size.compute,
+        canary=_canary(chosen.version.version, source, percent) if strategy == "canary" else None,
+        min_replicas=size.min_replicas,
+        max_replicas=size.max_replicas,
+    )
+    manifest = inference_service(endpoint, origin, can)
+    if strategy == "canary":
+        metadata_of(manifest)["annotations"][STABLE_ANNOTATION] = service.current_version
+        if mode == "Standard":
+            # The stable predictor stays as it is, to the last field: a canary must not restart what it is compared with.
+            manifest["spec"]["predictor"] = service.predictor
+    step = Apply(
+        title=_title(manifest, chosen, strategy, percent), cluster=where.cluster.name, manifest=manifest, force=force
+    )
+    guards = (*preconditions(step, service.live), *chosen.preconditions())
+    return CloudPart(
+        step=step.model_copy(update={"preconditions": guards}),
+        strategy=strategy,
+        percent=percent if strategy == "canary" else 100,
+        current_version=service.current_version,
+        reasons=(why, f"Runtime {source.runtime} serves {source.format}."),
+    )
+
+
+def _canary(version: str, source: ModelSource, percent: int) -> Canary:
+    return Canary(percent=percent, model=source, name=object_name("canary", f"v{version}", length=20))
+
+
+def _title(manifest: type_json, chosen: Chosen, strategy: Strategy, percent: int) -> str:
+    what = f"{chosen.name} {chosen.version.version}"
+    how = {
+        "new": f"Serve {what}",
+        "canary": f"Give {percent} % of the traffic to {what}",
+        "all_at_once": f"Move all traffic to {what}",
+        "none": f"Keep {what}",
+    }[strategy]
+    return f"{how} in {subject_of(ref_of(manifest)).split(' ', 1)[1]}"
+
+
+async def _runtime(readers: Readers, where: Place, chosen: Chosen, asked: str) -> str:
+    cluster = where.cluster.name
+    found = await list_if_served(readers, cluster, RUNTIME_API, "ClusterServingRuntime")
+    found += await list_if_served(readers, cluster, RUNTIME_API, "ServingRuntime", namespace=where.namespace.name)
+    enabled = [row for row in found if section(row, "spec").get("disabled") is not True]
+    names = {str(metadata_of(row).get("name", "")) for row in enabled}
+    if not asked:
+        return choose_runtime(chosen.format(), names)
+    if asked not in names:
+        raise InvalidInput(
+            f"The serving runtime {asked!r} is not installed.",
+            cause="An InferenceService that names it would be accepted and never start.",
+            remedy=f"Leave out runtime, or use one of: {', '.join(sorted(names)) or 'none is installed'}.",
+        )
+    return asked
+
+
+async def _mode(
+    readers: Readers, where: Place, service: LiveService, can: Capabilities, *, canary: bool, to_zero: bool
+) -> tuple[Mode, str]:
+    """Return the deployment mode and why: what serves keeps its mode; else the cluster's default where it can do the work."""
+    if service.live is not None:
+        mode: Mode = "Knative" if knative_mode(service.live) else "Standard"
+        return mode, f"{mode} mode, as the service has it already."
+    knative = can.serves("serving.knative.dev/v1", "Service")
+    default = await _default_mode(readers, where.cluster.name)
+    if default == "Knative" and knative:
+        return "Knative", "Knative mode, the cluster's default."
+    if knative and (to_zero or (canary and not can.standard_canary)):
+        return "Knative", "Knative mode, since Standard mode cannot do what is asked for here."
+    if default == "" and knative and not can.standard_canary:
+        return "Knative", "Knative mode, so that later versions can come as a canary."
+    return "Standard", "Standard mode, the cluster's default." if default else "Standard mode, KServe's default."
+
+
+async def _default_mode(readers: Readers, cluster: str) -> str:
+    """Return the cluster's default mode by its new name, empty where its configuration does not say."""
+    config = await readers.clusters.get(cluster, "v1", "ConfigMap", KSERVE_CONFIG, KSERVE_NAMESPACE)
+    try:
+        deploy: object = json.loads(section(config, "data").get("deploy") or "{}")
+    except ValueError:
+        return ""
+    said = str(section(deploy).get("defaultDeploymentMode") or "")
+    return {"Serverless": "Knative", "RawDeployment": "Standard"}.get(said, said)

@@ -1,0 +1,383 @@
+"""Serve a model version in the cloud, at the edge, or at both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.facts import ComputeFacts, Facts, RolloutFacts
+from ai_platform_mcp.core.plan import Apply, Cost, Draft, Follow, Risk, Target
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.rows import Inventory
+from ai_platform_mcp.core.tool import PlanContext, WriteParams
+from ai_platform_mcp.domain.namespaces import Environment
+from ai_platform_mcp.domain.objects import labels_of, ref_of, section
+from ai_platform_mcp.domain.placement import Need
+from ai_platform_mcp.domain.targets import Choice, Side, allowed_region, choose_targets
+from ai_platform_mcp.domain.versions import PRODUCTION_ALIAS
+from ai_platform_mcp.manifests import edge as edge_manifests
+from ai_platform_mcp.manifests import kserve
+from ai_platform_mcp.manifests.common import Capabilities, Compute, Origin
+from ai_platform_mcp.tools._accelerators import Placed, find_pool
+from ai_platform_mcp.tools._models import Chosen, choose_version
+from ai_platform_mcp.tools._reading import Place, capabilities, find_place, inventory_evidence, read_inventory
+from ai_platform_mcp.tools._rollout import EdgePart, Fleet, edge_part, read_fleet
+from ai_platform_mcp.tools._serving import CloudPart, LiveService, Size, cloud_part, read_live, strategy_of
+from ai_platform_mcp.tools._signals import p95_ms
+
+FIRST_STEP_PERCENT = {"dev": 0, "staging": 20, "production": 10}
+"""Share of the cloud traffic that a new version gets first where the call does not say; 0 is all at once."""
+EDGE_CANARY_PERCENT = 10
+"""Share of the edge nodes in the first wave where the call does not say: devices are far away in every environment."""
+DEFAULT_MAX_REPLICAS = 3
+REGION_LABEL = "topology.kubernetes.io/region"
+
+
+class DeployModelParams(WriteParams):
+    """Which version goes where, how carefully and how large."""
+
+    model: Annotated[
+        str,
+        Field(
+            description="name, name@alias or name:version; bare: champion in production, else newest", max_length=512
+        ),
+    ]
+    target: Literal["cloud", "edge", "auto"] = "auto"
+    environment: Environment = "dev"
+    cluster: str = ""
+    namespace: str = ""
+    regions: tuple[str, ...] = ()
+    sites: Annotated[tuple[str, ...], Field(description="edge sites; empty: all")] = ()
+    canary_percent: Annotated[
+        int | None, Field(description="first step; 0: all at once; production: 10", ge=0, le=100)
+    ] = None
+    slo_ms: Annotated[int | None, Field(description="p95 wanted", ge=1)] = None
+    min_replicas: Annotated[int | None, Field(ge=0)] = None
+    max_replicas: Annotated[int | None, Field(ge=1)] = None
+    accelerator: Annotated[str, Field(description="per replica, e.g. a100", max_length=63)] = ""
+    runtime: Annotated[str, Field(description="ServingRuntime", max_length=253)] = ""
+    force: Annotated[bool, Field(description="take over fields of other managers")] = False
+
+
+@dataclass(frozen=True)
+class _World:
+    """What was read to plan one deployment."""
+
+    params: DeployModelParams
+    where: Place
+    chosen: Chosen
+    inventory: Inventory
+    can: Capabilities
+    service: LiveService
+    fleet: Fleet
+    origin: Origin
+
+
+class DeployModel:
+    """Plans an InferenceService, an EdgeRollout, or both."""
+
+    name: ClassVar[str] = "deploy_model"
+    title: ClassVar[str] = "Deploy a model"
+    description: ClassVar[str] = (
+        "Serve a registered model version: cloud (KServe), edge (rollout in waves) or auto, which decides by format, "
+        "memory, measured latency, residency and fleet. A version that serves already stays stable behind a canary."
+    )
+    params: ClassVar[type[WriteParams]] = DeployModelParams
+    destructive: ClassVar[bool] = True
+
+    async def plan(self, params: DeployModelParams, readers: Readers, context: PlanContext) -> Draft:
+        """Return the objects that would serve the version, with reasons for the place and the pace."""
+        world = await _read(params, readers, context)
+        choice = choose_targets(
+            params.target,
+            world.chosen.shape,
+            await _cloud_side(world, readers),
+            await _edge_side(world, readers),
+            params.slo_ms,
+        )
+        placed = await _pool(world, readers, context) if "cloud" in choice.targets else None
+        cloud = await _cloud(world, readers, placed) if "cloud" in choice.targets else None
+        edge = await _edge(world, readers) if "edge" in choice.targets else None
+        return _draft(world, choice, cloud, edge, placed)
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+async def _read(params: DeployModelParams, readers: Readers, context: PlanContext) -> _World:
+    where = await find_place(
+        readers,
+        context,
+        cluster=params.cluster,
+        namespace=params.namespace,
+        environment=params.environment,
+        role=None if params.target == "auto" else params.target,
+    )
+    chosen = await choose_version(readers, params.model, params.environment, context.now)
+    inventory = await read_inventory(readers, where.cluster.name)
+    can = await capabilities(readers, where.cluster.name)
+    served = can.serves(kserve.API, "InferenceService")
+    service = await read_live(readers, where, chosen.name) if served else LiveService(name=chosen.name, live=None)
+    return _World(
+        params=params,
+        where=where,
+        chosen=chosen,
+        inventory=inventory,
+        can=can,
+        service=service,
+        fleet=await read_fleet(readers, where, inventory, chosen, params.sites, params.regions),
+        origin=Origin(
+            model=chosen.name,
+            version=chosen.version.version,
+            model_digest=chosen.facts.digest,
+            team=where.team,
+            environment=where.environment,
+            operation=context.operation_id,
+        ),
+    )
+
+
+async def _cloud_side(world: _World, readers: Readers) -> Side:
+    cluster = world.where.cluster
+    problem = ""
+    if cluster.role == "edge":
+        problem = f"The cluster {cluster.name} is for the edge only."
+    elif not world.can.serves(kserve.API, "InferenceService"):
+        problem = f"The cluster {cluster.name} does not serve KServe's InferenceService."
+    elif world.params.regions and not _cloud_regions(world):
+        problem = f"No cloud node of {cluster.name} is in {', '.join(world.params.regions)}."
+    return Side(available=problem, regions=_cloud_regions(world), p95_ms=await _p95(world, readers, "cloud"))
+
+
+async def _edge_side(world: _World, readers: Readers) -> Side:
+    cluster, fleet = world.where.cluster, world.fleet
+    problem = ""
+    if cluster.role == "cloud":
+        problem = f"The cluster {cluster.name} is for the cloud only."
+    elif not world.can.serves(edge_manifests.API, "EdgeRollout"):
+        problem = f"The cluster {cluster.name} does not serve EdgeRollout."
+    elif world.chosen.facts.digest is None:
+        problem = "Nothing pins the version by digest, and edge sites activate nothing else."
+    nodes = {row.node for row in fleet.members}
+    memory = [int(text) for node in world.inventory.nodes if node.name in nodes
+              and (text := node.labels.get("nvidia.com/gpu.memory", "")).isdigit()]  # fmt: skip
+    return Side(
+        available=problem,
+        regions=fleet.regions,
+        members=len(fleet.members),
+        online=fleet.online,
+        device_memory_mib=min(memory, default=None),
+        p95_ms=await _p95(world, readers, "edge"),
+    )
+
+
+def _cloud_regions(world: _World) -> tuple[str, ...]:
+    """Return the regions where this cluster has cloud nodes, narrowed to those asked for."""
+    found = {node.region for node in world.inventory.nodes if node.role == "cloud" and node.ready and node.region}
+    found |= {world.where.cluster.region} - {""}
+    asked = world.params.regions
+    return tuple(sorted(region for region in found if not asked or region.startswith(asked)))
+
+
+async def _p95(world: _World, readers: Readers, target: Literal["cloud", "edge"]) -> int | None:
+    return None if world.params.slo_ms is None else await p95_ms(readers, world.chosen.name, target)
+
+
+# -------------------------------------------------------------------------------------------------------------- cloud
+
+
+async def _pool(world: _World, readers: Readers, context: PlanContext) -> Placed | None:
+    """Return the pool for the replicas' accelerators, None where the model serves on processors."""
+    params, kept = world.params, world.service.devices
+    if not params.accelerator and not kept:
+        return None
+    size = _replicas(world)
+    regions = tuple(row for row in _cloud_regions(world) if allowed_region(row, world.chosen.facts.residency))
+    need = Need(
+        purpose="serve",
+        accelerator=params.accelerator or _product(world.service),
+        count=max(1, kept),
+        nodes=size[1],
+        capacity="on_demand",
+        regions=regions if params.regions or world.chosen.facts.residency else (),
+    )
+    return await find_pool(readers, world.where, need, context.now)
+
+
+def _product(service: LiveService) -> str:
+    """Return the accelerator that the service runs on, by the node label it selects; empty where it selects none."""
+    selected = section(service.predictor, "nodeSelector")
+    return next((str(value) for key, value in selected.items() if "gpu.product" in key or "accelerator" in key), "")
+
+
+def _replicas(world: _World) -> tuple[int, int]:
+    """Return minimum and maximum: as asked for, else as the service has them, else 1 to 3."""
+    params, service = world.params, world.service
+    low = params.min_replicas
+    if low is None:
+        low = service.replicas("minReplicas") if service.live else min(1, params.max_replicas or 1)
+    high = params.max_replicas
+    if high is None:
+        high = max(service.replicas("maxReplicas") if service.live else DEFAULT_MAX_REPLICAS, low, 1)
+    if low > high:
+        raise InvalidInput(f"min_replicas {low} is above max_replicas {high}.", remedy="Pass both, or leave out both.")
+    return low, high
+
+
+def _canary_percent(world: _World) -> int:
+    asked = world.params.canary_percent
+    return FIRST_STEP_PERCENT[world.where.environment] if asked is None else asked
+
+
+async def _cloud(world: _World, readers: Readers, placed: Placed | None) -> CloudPart:
+    low, high = _replicas(world)
+    compute = placed.compute() if placed else Compute(node_selector=_region_pin(world))
+    return await cloud_part(
+        readers,
+        world.where,
+        world.chosen,
+        world.service,
+        Size(min_replicas=low, max_replicas=high, compute=compute),
+        percent=_canary_percent(world),
+        runtime=world.params.runtime,
+        force=world.params.force,
+        can=world.can,
+        origin=world.origin,
+    )
+
+
+def _region_pin(world: _World) -> dict[str, str]:
+    """Pin the pods to one region where the call or the model's residency leaves no other choice open; else let them be."""
+    residency = world.chosen.facts.residency
+    if not world.params.regions and not residency:
+        return {}
+    allowed = [region for region in _cloud_regions(world) if allowed_region(region, residency)]
+    nodes = [node.region for node in world.inventory.nodes if node.role == "cloud" and node.ready and node.schedulable]
+    best = max(allowed, key=lambda region: (nodes.count(region), region), default="")
+    return {REGION_LABEL: best} if best else {}
+
+
+def _cloud_target(world: _World, cloud: CloudPart, placed: Placed | None) -> Target:
+    if placed is not None:
+        return placed.target()
+    pinned = section(cloud.step.manifest, "spec", "predictor", "nodeSelector").get(REGION_LABEL, "")
+    rows = [node for node in world.inventory.nodes if pinned and node.region == pinned]
+    return world.where.target(region=str(pinned), cloud=rows[0].cloud if rows else "")
+
+
+# --------------------------------------------------------------------------------------------------------------- edge
+
+
+async def _edge(world: _World, readers: Readers) -> EdgePart:
+    asked = world.params.canary_percent
+    return await edge_part(
+        readers,
+        world.where,
+        world.chosen,
+        world.fleet,
+        percent=EDGE_CANARY_PERCENT if asked is None else asked,
+        runtime=world.params.runtime,
+        force=world.params.force,
+        can=world.can,
+        origin=world.origin,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- the draft
+
+
+def _draft(
+    world: _World, choice: Choice, cloud: CloudPart | None, edge: EdgePart | None, placed: Placed | None
+) -> Draft:
+    steps: tuple[Apply, ...] = (*((cloud.step,) if cloud else ()), *(edge.steps if edge else ()))
+    targets = (*((_cloud_target(world, cloud, placed),) if cloud else ()), *(edge.targets if edge else ()))
+    rollout = _rollout(world, cloud, edge)
+    return Draft(
+        action="deploy",
+        summary=_summary(world, choice, rollout),
+        steps=steps,
+        targets=targets,
+        facts=Facts(
+            model=world.chosen.facts,
+            compute=_compute(placed) if cloud else None,
+            rollout=rollout,
+            fleet=edge.facts if edge else None,
+            quota=placed.quota_facts() if placed else None,
+        ),
+        cost=_cost(placed),
+        risks=(*_risks(world), *(placed.risks() if placed else ()), *(edge.risks if edge else ())),
+        evidence=(world.chosen.evidence(), inventory_evidence(world.inventory)),
+        reasons=(
+            *choice.reasons,
+            *(cloud.reasons if cloud else ()),
+            *(placed.reasons if placed else ()),
+            *(edge.reasons if edge else ()),
+        ),
+        follow=tuple(_follow(step) for step in steps if step.manifest["kind"] != "Service"),
+    )
+
+
+def _follow(step: Apply) -> Follow:
+    return Follow(cluster=step.cluster, ref=ref_of(step.manifest))
+
+
+def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> RolloutFacts:
+    """Tell how traffic moves. Where both halves move, the larger first step counts."""
+    version = world.chosen.version.version
+    current = (cloud.current_version if cloud else None) or (world.fleet.current_version if edge else None)
+    shares = [*([cloud.percent] if cloud and cloud.strategy != "none" else []), *([edge.first_share] if edge else [])]
+    first = max(shares, default=0)
+    strategy = strategy_of(current, version, first)
+    return RolloutFacts(
+        strategy=strategy,
+        first_step_percent=first,
+        current_version=current,
+        replicas_before=world.service.replicas("maxReplicas") if cloud else 0,
+        replicas_after=_replicas(world)[1] if cloud else 0,
+    )
+
+
+def _compute(placed: Placed | None) -> ComputeFacts:
+    if placed is not None:
+        return placed.compute_facts()
+    return ComputeFacts(purpose="serve", accelerator="", count=0, hours=None, spot=False, checkpoint=False)
+
+
+def _cost(placed: Placed | None) -> Cost | None:
+    if placed is None or placed.cost is None:
+        return None
+    return placed.cost.model_copy(update={"basis": f"at {placed.need.nodes} replicas; {placed.cost.basis}"})
+
+
+def _summary(world: _World, choice: Choice, rollout: RolloutFacts) -> str:
+    what = f"{world.chosen.name} {world.chosen.version.version}"
+    places = " and ".join(choice.targets)
+    how = {
+        "new": "its first release here",
+        "none": f"{what} serves already",
+        "canary": f"{rollout.first_step_percent} % first, {rollout.current_version} keeps the rest",
+        "all_at_once": f"replaces {rollout.current_version} at once",
+    }.get(rollout.strategy, rollout.strategy)
+    return f"Deploy {what} to {places} in {world.where.namespace.name} ({world.where.environment}); {how}."
+
+
+def _risks(world: _World) -> tuple[Risk, ...]:
+    found: list[Risk] = []
+    chosen, live = world.chosen, world.service.live
+    if chosen.facts.digest is None:
+        found.append(
+            Risk(
+                severity="warning", text="Nothing pins the artifact by digest: its bytes could change under this plan."
+            )
+        )
+    if world.where.environment == "production" and PRODUCTION_ALIAS not in chosen.facts.aliases:
+        found.append(Risk(severity="warning", text=f"{chosen.version.version} is not the {PRODUCTION_ALIAS}."))
+    if live is not None and "aiplatform.dev/model" not in labels_of(live):
+        found.append(Risk(severity="warning", text="The InferenceService that is there was not made by this platform."))
+    if world.inventory.stale:
+        text = f"The inventory is {world.inventory.age_seconds} s old."
+        found.append(Risk(severity="warning", text=text))
+    return tuple(found)
