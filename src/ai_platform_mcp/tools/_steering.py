@@ -75,10 +75,16 @@ def patch(live: type_json, title: str, body: type_json, moment: Moment) -> Patch
     return step.model_copy(update={"preconditions": preconditions(step, live)})
 
 
-def delete(live: type_json, moment: Moment) -> Delete:
-    """Return the deletion of a live object, with everything that it owns."""
+def delete(live: type_json, moment: Moment, *, orphan: bool = False) -> Delete:
+    """Return the deletion of a live object, with everything that it owns unless that is to stay (``orphan``)."""
     ref = ref_of(live)
-    step = Delete(title=f"Delete {ref}", cluster=moment.cluster, ref=ref, uid=str(metadata_of(live).get("uid", "")))
+    step = Delete(
+        title=f"Delete {ref}",
+        cluster=moment.cluster,
+        ref=ref,
+        uid=str(metadata_of(live).get("uid", "")),
+        propagation="Orphan" if orphan else "Background",
+    )
     return step.model_copy(update={"preconditions": preconditions(step, live)})
 
 
@@ -214,7 +220,7 @@ async def edge(live: type_json, action: Action, moment: Moment, readers: Readers
         raise Conflict(f"{ref} is over: {progress.sentence}", remedy="Roll it back, or start another rollout.")
     if action == "cancel":
         text = "Nodes keep the release that they have now; those that were reached run the new one. Rollback would undo it."
-        return Steered((delete(live, moment),), (Risk(severity="warning", text=text),))
+        return Steered((delete(live, moment, orphan=True),), (Risk(severity="warning", text=text),))
     paused = spec.get("paused") is True
     if action == "promote":
         text = "The remaining waves follow without soaking in between."
@@ -262,12 +268,10 @@ async def _edge_rollback(live: type_json, moment: Moment, readers: Readers) -> S
     )
     new = Apply(title=back, cluster=moment.cluster, manifest=manifest)
     new = new.model_copy(update={"preconditions": preconditions(new, None)})
-    stop = () if _stopped(live) else (patch(live, f"Pause {ref}", {"spec": {"paused": True}}, moment),)
+    # An unfinished rollout is taken away first: left there, even paused, it would fight over the same nodes and keep the
+    # next release out.
+    stop = () if progress_of(live).settled else (delete(live, moment, orphan=True),)
     return Steered((*stop, new), (), (ref_of(manifest),))
-
-
-def _stopped(live: type_json) -> bool:
-    return section(live, "spec").get("paused") is True or progress_of(live).settled
 
 
 def _release(model: str, fields: type_json, runtime: Any) -> Release:

@@ -1,0 +1,256 @@
+"""The edge fleet: labels, cordon, drain, and releases in waves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, cast
+
+from pydantic import Field
+
+from ai_platform_mcp.core.errors import InvalidInput, NotFound
+from ai_platform_mcp.core.facts import Facts, RolloutFacts
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import Draft, Follow, Target
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.rows import ClusterInfo, NodeRow
+from ai_platform_mcp.core.tool import PlanContext, WriteParams
+from ai_platform_mcp.domain.clusters import resolve_cluster
+from ai_platform_mcp.domain.namespaces import ENVIRONMENTS, Environment
+from ai_platform_mcp.domain.node_selection import read_labels, select_nodes
+from ai_platform_mcp.domain.objects import ENVIRONMENT_LABEL, labels_of, metadata_of, ref_of, section
+from ai_platform_mcp.domain.progress import progress_of
+from ai_platform_mcp.manifests.common import Origin
+from ai_platform_mcp.manifests.edge import API
+from ai_platform_mcp.tools._models import choose_version
+from ai_platform_mcp.tools._nodes import change_nodes
+from ai_platform_mcp.tools._reading import (
+    capabilities,
+    find_place,
+    inventory_evidence,
+    list_if_served,
+    read_inventory,
+)
+from ai_platform_mcp.tools._rollout import edge_part, read_fleet
+from ai_platform_mcp.tools._serving import strategy_of
+from ai_platform_mcp.tools._steering import Action, Moment, edge
+
+_NODE_ACTIONS = ("label", "cordon", "uncordon", "drain")
+_FIELDS: dict[str, frozenset[str]] = {
+    "label": frozenset({"nodes", "site", "region", "selector", "labels"}),
+    "cordon": frozenset({"nodes", "site", "region", "selector"}),
+    "uncordon": frozenset({"nodes", "site", "region", "selector"}),
+    "drain": frozenset({"nodes", "site", "region", "selector", "grace_seconds"}),
+    "rollout": frozenset({"model", "environment", "namespace", "site", "region", "canary_percent"}),
+    "pause": frozenset({"rollout", "model", "namespace"}),
+    "resume": frozenset({"rollout", "model", "namespace"}),
+    "rollback": frozenset({"rollout", "model", "namespace"}),
+}
+"""What each action takes beside ``cluster``: anything else is refused, since dropping it would change what is meant."""
+
+
+class EdgeParams(WriteParams):
+    """What to do, to which nodes or which rollout."""
+
+    action: Literal["label", "cordon", "uncordon", "drain", "rollout", "pause", "resume", "rollback"]
+    nodes: Annotated[tuple[str, ...], Field(max_length=500)] = ()
+    site: str = ""
+    region: str = ""
+    selector: Annotated[str, Field(description="node labels: k=v,!k", max_length=500)] = ""
+    labels: Annotated[tuple[str, ...], Field(description="k=v sets, k- removes", max_length=20)] = ()
+    grace_seconds: Annotated[int | None, Field(description="drain", ge=0, le=3600)] = None
+    rollout: Annotated[str, Field(description="EdgeRollout to pause, resume, rollback", max_length=63)] = ""
+    model: Annotated[str, Field(description="rollout: name:version or name@alias", max_length=512)] = ""
+    environment: Literal["", "dev", "staging", "production"] = ""
+    canary_percent: Annotated[int | None, Field(description="first wave", ge=0, le=100)] = None
+    cluster: str = ""
+    namespace: str = ""
+
+
+class ManageEdgeNodes:
+    """Plans patches of nodes, evictions, and EdgeRollouts."""
+
+    name: ClassVar[str] = "manage_edge_nodes"
+    title: ClassVar[str] = "Manage edge nodes"
+    description: ClassVar[str] = (
+        "Label, cordon, uncordon or drain edge nodes (Eviction API, honours budgets); roll a model out to sites in waves; "
+        "pause, resume or roll back a rollout. Plans show each site's healthy nodes before, after and its minimum."
+    )
+    params: ClassVar[type[WriteParams]] = EdgeParams
+    destructive: ClassVar[bool] = True
+
+    async def plan(self, params: EdgeParams, readers: Readers, context: PlanContext) -> Draft:
+        """Return the steps and the blast radius."""
+        _check_fields(params)
+        if params.action in _NODE_ACTIONS:
+            return await _nodes(params, readers)
+        if params.action == "rollout":
+            return await _roll_out(params, readers, context)
+        return await _steer(params, readers, context)
+
+
+def _check_fields(params: EdgeParams) -> None:
+    known = _FIELDS[params.action]
+    every = frozenset[str]().union(*_FIELDS.values())
+    wrong = sorted(name for name in every - known if getattr(params, name) not in ("", (), None))
+    if wrong:
+        raise InvalidInput(
+            f"action={params.action} takes no {', '.join(wrong)}.",
+            remedy=f"It takes: {', '.join(sorted(known))}, cluster.",
+        )
+
+
+# --- nodes -----------------------------------------------------------------------------------------------------------
+
+
+async def _nodes(params: EdgeParams, readers: Readers) -> Draft:
+    action = cast("Literal['label', 'cordon', 'uncordon', 'drain']", params.action)
+    labels = read_labels(params.labels) if action == "label" else ({}, ())
+    cluster = resolve_cluster(await readers.clusters.clusters(), params.cluster, "edge")
+    inventory = await read_inventory(readers, cluster.name)
+    chosen = select_nodes(
+        inventory.nodes, nodes=params.nodes, site=params.site, region=params.region, selector=params.selector
+    )
+    change = await change_nodes(
+        readers, cluster.name, inventory, chosen, action, labels=labels, grace_seconds=params.grace_seconds
+    )
+    sites = sorted({row.site for row in chosen})
+    where = ", ".join(sites[:4]) + (f" and {len(sites) - 4} more sites" if len(sites) > 4 else "")
+    count = "1 edge node" if len(chosen) == 1 else f"{len(chosen)} edge nodes"
+    return Draft(
+        action=action,
+        summary=f"{action.capitalize()} {count} at {where}",
+        steps=change.steps,
+        targets=_targets(chosen, cluster),
+        facts=Facts(fleet=change.facts),
+        risks=change.risks,
+        evidence=(inventory_evidence(inventory),),
+        reasons=change.reasons,
+    )
+
+
+def _targets(chosen: Sequence[NodeRow], cluster: ClusterInfo) -> tuple[Target, ...]:
+    """Return one target per environment and site. An edge node that says no environment serves production: the safe reading."""
+    found = {(_environment(row, cluster), row.region, row.site) for row in chosen}
+    return tuple(
+        Target(environment=environment, cluster=cluster.name, cloud="edge", region=region, site=site)
+        for environment, region, site in sorted(found)
+    )
+
+
+def _environment(row: NodeRow, cluster: ClusterInfo) -> Environment:
+    return _read_environment(row.labels.get(ENVIRONMENT_LABEL) or cluster.environment)
+
+
+def _read_environment(said: str | None) -> Environment:
+    return cast("Environment", said) if said in ENVIRONMENTS else "production"
+
+
+# --- rollouts --------------------------------------------------------------------------------------------------------
+
+
+async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) -> Draft:
+    if not params.model:
+        raise InvalidInput("Which model?", remedy="Pass model=name:version or name@alias.")
+    environment: Environment = params.environment or "production"
+    where = await find_place(
+        readers, context, cluster=params.cluster, namespace=params.namespace, environment=environment, role="edge"
+    )
+    chosen = await choose_version(readers, params.model, environment, context.now)
+    if chosen.facts.digest is None:
+        raise InvalidInput(
+            f"Nothing pins {chosen.name} {chosen.version.version} by digest, and sites activate nothing else.",
+            remedy="Register it with register_model and source=oci://…@sha256:….",
+        )
+    inventory = await read_inventory(readers, where.cluster.name)
+    sites, regions = [params.site] if params.site else [], [params.region] if params.region else []
+    fleet = await read_fleet(readers, where, inventory, chosen, sites, regions)
+    if not fleet.members:
+        raise NotFound(
+            "No edge node fits.",
+            cause="Site, region and the model's residency leave none.",
+            remedy="inspect_platform kind=nodes.",
+        )
+    part = await edge_part(
+        readers,
+        where,
+        chosen,
+        fleet,
+        percent=10 if params.canary_percent is None else params.canary_percent,
+        runtime="",
+        force=False,
+        can=await capabilities(readers, where.cluster.name),
+        origin=Origin(
+            model=chosen.name,
+            version=chosen.version.version,
+            model_digest=chosen.facts.digest,
+            team=where.team,
+            environment=environment,
+            operation=context.operation_id,
+        ),
+    )
+    version = chosen.version.version
+    rollout = RolloutFacts(
+        strategy=strategy_of(fleet.current_version, version, part.first_share),
+        first_step_percent=part.first_share,
+        current_version=fleet.current_version,
+        replicas_before=0,
+        replicas_after=0,
+    )
+    return Draft(
+        action="rollout",
+        summary=f"Roll {chosen.name} {version} out to {len(fleet.members)} edge nodes ({environment}), "
+        f"in place of {fleet.current_version or 'nothing'}",
+        steps=part.steps,
+        targets=part.targets,
+        facts=Facts(model=chosen.facts, rollout=rollout, fleet=part.facts),
+        risks=part.risks,
+        evidence=(chosen.evidence(), inventory_evidence(inventory)),
+        reasons=part.reasons,
+        follow=(Follow(cluster=where.cluster.name, ref=ref_of(part.steps[0].manifest)),),
+    )
+
+
+async def _steer(params: EdgeParams, readers: Readers, context: PlanContext) -> Draft:
+    cluster = resolve_cluster(await readers.clusters.clusters(), params.cluster, "edge")
+    live = await _find_rollout(params, readers, cluster)
+    moment = Moment(cluster.name, context.operation_id)
+    steered = await edge(live, cast("Action", params.action), moment, readers)
+    ref, spec = ref_of(live), section(live, "spec")
+    environment = _read_environment(labels_of(live).get(ENVIRONMENT_LABEL) or cluster.environment)
+    return Draft(
+        action=params.action,
+        summary=f"{params.action.capitalize()} EdgeRollout {ref.name} of {spec.get('model')} {spec.get('version')}",
+        steps=steered.steps,
+        targets=(Target(environment=environment, cluster=cluster.name, namespace=ref.namespace, cloud="edge"),),
+        risks=steered.risks,
+        reasons=(progress_of(live).text(),),
+        follow=tuple(Follow(cluster=cluster.name, ref=row) for row in steered.follow or (ref,)),
+    )
+
+
+async def _find_rollout(params: EdgeParams, readers: Readers, cluster: ClusterInfo) -> type_json:
+    """Return the rollout that is named, or the newest one of the model.
+
+    Raises:
+        InvalidInput: neither is said, or several have that name.
+        NotFound: there is none.
+    """
+    if not (params.rollout or params.model):
+        raise InvalidInput("Which rollout?", remedy="Pass rollout (an EdgeRollout's name) or model.")
+    model = params.model.partition("@")[0].partition(":")[0]
+    found = [
+        row
+        for row in await list_if_served(readers, cluster.name, API, "EdgeRollout", namespace=params.namespace or None)
+        if (not params.rollout or metadata_of(row).get("name") == params.rollout)
+        and (not model or section(row, "spec").get("model") == model)
+    ]
+    if not found:
+        raise NotFound("There is no such rollout.", remedy="inspect_platform kind=deployments state=edge lists them.")
+    spaces = sorted({str(metadata_of(row).get("namespace")) for row in found})
+    if len(spaces) > 1:
+        raise InvalidInput(f"There are such rollouts in {', '.join(spaces)}.", remedy="Pass namespace.")
+    return max(found, key=lambda row: (int(section(row, "spec").get("generationOf") or 0), _created(row)))
+
+
+def _created(row: type_json) -> str:
+    return str(metadata_of(row).get("creationTimestamp", ""))
