@@ -1,9 +1,6 @@
 # Steering what runs already: cancel, pause, resume, promote a canary, roll back.
 package aiplatform.control_operation
 
-import data.aiplatform.lib.access
-import data.aiplatform.lib.calendar
-import data.aiplatform.lib.contract
 import data.aiplatform.lib.say
 
 # To stop or to undo is never held up; what lets traffic or work go on is judged like the change it continues.
@@ -11,31 +8,31 @@ stops := input.action in {"cancel", "pause", "rollback"}
 
 wrong contains fault if {
 	not stops
-	some fault in contract.some_target
+	some fault in data.aiplatform.lib.contract.some_target
 }
 
-violations contains finding if some finding in access.findings
+violations contains finding if some finding in data.aiplatform.lib.access.findings
 
 violations contains finding if {
 	not stops
-	some finding in calendar.findings
+	some finding in data.aiplatform.lib.calendar.findings
 }
 
-asks contains entry if some entry in access.asks
+asks contains entry if some entry in data.aiplatform.lib.access.asks
 
 asks contains entry if {
 	not stops
-	some entry in calendar.asks
+	some entry in data.aiplatform.lib.calendar.asks
 }
 
 asks contains say.ask("production_change", "approver") if {
-	access.production
+	data.aiplatform.lib.access.production
 	not stops
 	input.action != "resume"
 }
 
 asks contains say.ask("production_resume", "self") if {
-	access.production
+	data.aiplatform.lib.access.production
 	input.action == "resume"
 }
 

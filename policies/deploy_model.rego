@@ -1,13 +1,6 @@
 # Serving a model: in the cloud (an InferenceService), at the edge (an EdgeRollout), or both.
 package aiplatform.deploy_model
 
-import data.aiplatform.lib.access
-import data.aiplatform.lib.calendar
-import data.aiplatform.lib.compute
-import data.aiplatform.lib.config
-import data.aiplatform.lib.contract
-import data.aiplatform.lib.evidence
-import data.aiplatform.lib.fleet
 import data.aiplatform.lib.say
 
 serving_kinds := {"InferenceService", "LLMInferenceService"}
@@ -31,28 +24,28 @@ at_edge if {
 	change.kind == "EdgeRollout"
 }
 
-wrong contains fault if some fault in contract.some_target
+wrong contains fault if some fault in data.aiplatform.lib.contract.some_target
 
-wrong contains fault if some fault in contract.some_change
+wrong contains fault if some fault in data.aiplatform.lib.contract.some_change
 
-wrong contains fault if some fault in contract.model_group
+wrong contains fault if some fault in data.aiplatform.lib.contract.model_group
 
-wrong contains fault if some fault in contract.rollout_group
+wrong contains fault if some fault in data.aiplatform.lib.contract.rollout_group
 
 wrong contains fault if {
 	in_cloud
-	some fault in contract.compute_group
+	some fault in data.aiplatform.lib.contract.compute_group
 }
 
 wrong contains fault if {
 	in_cloud
 	input.facts.compute.count > 0
-	some fault in contract.money([[["hourly_cents"], "count"]])
+	some fault in data.aiplatform.lib.contract.money([[["hourly_cents"], "count"]])
 }
 
 wrong contains fault if {
 	at_edge
-	some fault in contract.fleet_group
+	some fault in data.aiplatform.lib.contract.fleet_group
 }
 
 rollout := input.facts.rollout
@@ -65,75 +58,75 @@ replaces if {
 	rollout.current_version != model.version
 }
 
-violations contains finding if some finding in access.findings
+violations contains finding if some finding in data.aiplatform.lib.access.findings
 
-violations contains finding if some finding in calendar.findings
+violations contains finding if some finding in data.aiplatform.lib.calendar.findings
 
-violations contains finding if some finding in evidence.owner
+violations contains finding if some finding in data.aiplatform.lib.evidence.owner
 
-violations contains finding if some finding in evidence.residency(evidence.target_regions)
+violations contains finding if some finding in data.aiplatform.lib.evidence.residency(data.aiplatform.lib.evidence.target_regions)
 
 violations contains finding if {
 	at_edge
-	some finding in evidence.residency(fleet.regions)
+	some finding in data.aiplatform.lib.evidence.residency(data.aiplatform.lib.fleet.regions)
 }
 
 violations contains finding if {
-	access.environments != {"dev"}
-	some finding in evidence.pin
+	data.aiplatform.lib.access.environments != {"dev"}
+	some finding in data.aiplatform.lib.evidence.pin
 }
 
 violations contains finding if {
-	access.production
-	some finding in evidence.alias
+	data.aiplatform.lib.access.production
+	some finding in data.aiplatform.lib.evidence.alias
 }
 
 violations contains finding if {
-	access.production
-	some finding in evidence.proofs
+	data.aiplatform.lib.access.production
+	some finding in data.aiplatform.lib.evidence.proofs
 }
 
 violations contains say.finding("canary_required", "high", {"strategy": rollout.strategy, "current": rollout.current_version}) if {
-	access.production
+	data.aiplatform.lib.access.production
 	replaces
 	rollout.strategy != "canary"
 }
 
-violations contains say.finding("first_step_too_large", "high", {"percent": rollout.first_step_percent, "max": config.rollout.first_step_max_percent}) if {
-	access.production
+violations contains say.finding("first_step_too_large", "high", {"percent": rollout.first_step_percent, "max": data.aiplatform.lib.config.rollout.first_step_max_percent}) if {
+	data.aiplatform.lib.access.production
 	replaces
-	rollout.first_step_percent > config.rollout.first_step_max_percent
+	rollout.first_step_percent > data.aiplatform.lib.config.rollout.first_step_max_percent
 }
 
-violations contains say.finding("too_many_replicas", "medium", {"replicas": rollout.replicas_after, "max": config.rollout.max_replicas}) if {
-	rollout.replicas_after > config.rollout.max_replicas
+violations contains say.finding("too_many_replicas", "medium", {"replicas": rollout.replicas_after, "max": data.aiplatform.lib.config.rollout.max_replicas}) if {
+	rollout.replicas_after > data.aiplatform.lib.config.rollout.max_replicas
 }
 
 violations contains finding if {
 	in_cloud
-	some finding in compute.devices
+	some finding in data.aiplatform.lib.compute.devices
 }
 
 violations contains say.finding("serving_budget_exceeded", "medium", {"hourly_cents": input.cost.hourly_cents, "max_cents": most}) if {
 	in_cloud
-	compute.compute.count > 0
-	most := object.get(access.team, "serving_hourly_cents", 0)
+	data.aiplatform.lib.compute.compute.count > 0
+	most := object.get(data.aiplatform.lib.access.team, "serving_hourly_cents", 0)
 	input.cost.hourly_cents > most
 }
 
 violations contains finding if {
 	at_edge
-	some finding in fleet.findings
+	some finding in data.aiplatform.lib.fleet.findings
 }
 
 warnings contains finding if {
-	access.environments == {"dev"}
-	some finding in evidence.pin
+	data.aiplatform.lib.access.environments == {"dev"}
+	some finding in data.aiplatform.lib.evidence.pin
 }
 
 warnings contains finding if {
-	not access.production
-	some finding in evidence.proofs
+	not data.aiplatform.lib.access.production
+	some finding in data.aiplatform.lib.evidence.proofs
 }
 
 removed := max([
@@ -143,14 +136,14 @@ removed := max([
 
 default hourly_cents := 0
 
-hourly_cents := input.cost.hourly_cents if compute.compute.count > 0
+hourly_cents := input.cost.hourly_cents if data.aiplatform.lib.compute.compute.count > 0
 
 # Small: a careful first step of few replicas for little money, in the cloud. Git shows no single objects, so it is never small.
 small if {
 	replaces
 	rollout.strategy == "canary"
-	rollout.replicas_after <= config.rollout.small_replicas
-	hourly_cents <= config.rollout.small_hourly_cents
+	rollout.replicas_after <= data.aiplatform.lib.config.rollout.small_replicas
+	hourly_cents <= data.aiplatform.lib.config.rollout.small_hourly_cents
 	not at_edge
 	not deletes
 }
@@ -158,8 +151,8 @@ small if {
 small if {
 	not replaces
 	rollout.current_version != null
-	rollout.replicas_after <= config.rollout.small_replicas
-	hourly_cents <= config.rollout.small_hourly_cents
+	rollout.replicas_after <= data.aiplatform.lib.config.rollout.small_replicas
+	hourly_cents <= data.aiplatform.lib.config.rollout.small_hourly_cents
 	not at_edge
 	not deletes
 }
@@ -169,32 +162,32 @@ deletes if {
 	change.action == "delete"
 }
 
-asks contains entry if some entry in access.asks
+asks contains entry if some entry in data.aiplatform.lib.access.asks
 
-asks contains entry if some entry in calendar.asks
+asks contains entry if some entry in data.aiplatform.lib.calendar.asks
 
 asks contains say.ask("production_change", "approver") if {
-	access.production
+	data.aiplatform.lib.access.production
 	not small
 }
 
 asks contains entry if {
 	at_edge
-	some entry in fleet.asks
+	some entry in data.aiplatform.lib.fleet.asks
 }
 
 asks contains say.ask("blast_radius_replicas", "approver") if {
-	access.production
-	removed > config.rollout.removed_replicas_free
+	data.aiplatform.lib.access.production
+	removed > data.aiplatform.lib.config.rollout.removed_replicas_free
 }
 
 asks contains say.ask("blast_radius_replicas", "self") if {
-	not access.production
-	removed > config.rollout.removed_replicas_free
+	not data.aiplatform.lib.access.production
+	removed > data.aiplatform.lib.config.rollout.removed_replicas_free
 }
 
 asks contains say.ask("replaces_at_once", "self") if {
-	"staging" in access.environments
+	"staging" in data.aiplatform.lib.access.environments
 	replaces
 	rollout.strategy == "all_at_once"
 }

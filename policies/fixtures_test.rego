@@ -1,9 +1,7 @@
 # Sound questions, one per tool, and short ways to vary and to judge them.
 package aiplatform.fixtures_test
 
-import data.aiplatform.main
-
-decide(question) := answer if answer := main.decision with input as question
+decide(question) := answer if answer := data.aiplatform.main.decision with input as question
 
 effect(question) := answer if {
 	decision := decide(question)

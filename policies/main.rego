@@ -1,19 +1,7 @@
 # The entry: one decision for every question, always defined. Deny beats require_approval beats allow.
 package aiplatform.main
 
-import data.aiplatform.control_operation
-import data.aiplatform.deploy_model
-import data.aiplatform.lib.access
-import data.aiplatform.lib.approval
-import data.aiplatform.lib.config
-import data.aiplatform.lib.contract
-import data.aiplatform.lib.limits as limits_of_law
 import data.aiplatform.lib.say
-import data.aiplatform.manage_edge_nodes
-import data.aiplatform.promote_model
-import data.aiplatform.register_model
-import data.aiplatform.request_gpu
-import data.aiplatform.trigger_retraining
 
 # First what cannot be judged at all: no object, an unknown tool, broken limits, facts that are missing or mistyped.
 # No rule of a tool is looked at before these are clear, and none of them can be turned down to a warning.
@@ -68,7 +56,7 @@ document(effect, broken, warned, wanted, duties, bounds) := {
 	"approvals": wanted,
 	"obligations": duties,
 	"limits": bounds,
-	"revision": config.revision,
+	"revision": data.aiplatform.lib.config.revision,
 }
 
 known_tools := {
@@ -86,9 +74,9 @@ judgeable if {
 	count(unjudgeable) == 0
 }
 
-unjudgeable contains say.finding("limits_invalid", "critical", fault) if some fault in limits_of_law.wrong
+unjudgeable contains say.finding("limits_invalid", "critical", fault) if some fault in data.aiplatform.lib.limits.wrong
 
-unjudgeable contains fact_finding(fault) if some fault in contract.wrong
+unjudgeable contains fact_finding(fault) if some fault in data.aiplatform.lib.contract.wrong
 
 unjudgeable contains say.finding("tool_unknown", "critical", {"tool": input.tool}) if {
 	is_string(input.tool)
@@ -96,7 +84,7 @@ unjudgeable contains say.finding("tool_unknown", "critical", {"tool": input.tool
 }
 
 unjudgeable contains fact_finding(fault) if {
-	count(contract.wrong) == 0
+	count(data.aiplatform.lib.contract.wrong) == 0
 	some fault in tool_wrong
 }
 
@@ -104,78 +92,78 @@ fact_finding(fault) := say.finding("fact_missing", "high", {"path": fault.path})
 
 fact_finding(fault) := say.finding("fact_mistyped", "high", {"path": fault.path}) if fault.kind != "missing"
 
-tool_wrong := deploy_model.wrong if input.tool == "deploy_model"
+tool_wrong := data.aiplatform.deploy_model.wrong if input.tool == "deploy_model"
 
-tool_wrong := request_gpu.wrong if input.tool == "request_gpu"
+tool_wrong := data.aiplatform.request_gpu.wrong if input.tool == "request_gpu"
 
-tool_wrong := trigger_retraining.wrong if input.tool == "trigger_retraining"
+tool_wrong := data.aiplatform.trigger_retraining.wrong if input.tool == "trigger_retraining"
 
-tool_wrong := manage_edge_nodes.wrong if input.tool == "manage_edge_nodes"
+tool_wrong := data.aiplatform.manage_edge_nodes.wrong if input.tool == "manage_edge_nodes"
 
-tool_wrong := register_model.wrong if input.tool == "register_model"
+tool_wrong := data.aiplatform.register_model.wrong if input.tool == "register_model"
 
-tool_wrong := promote_model.wrong if input.tool == "promote_model"
+tool_wrong := data.aiplatform.promote_model.wrong if input.tool == "promote_model"
 
-tool_wrong := control_operation.wrong if input.tool == "control_operation"
+tool_wrong := data.aiplatform.control_operation.wrong if input.tool == "control_operation"
 
-tool_findings := deploy_model.violations if input.tool == "deploy_model"
+tool_findings := data.aiplatform.deploy_model.violations if input.tool == "deploy_model"
 
-tool_findings := request_gpu.violations if input.tool == "request_gpu"
+tool_findings := data.aiplatform.request_gpu.violations if input.tool == "request_gpu"
 
-tool_findings := trigger_retraining.violations if input.tool == "trigger_retraining"
+tool_findings := data.aiplatform.trigger_retraining.violations if input.tool == "trigger_retraining"
 
-tool_findings := manage_edge_nodes.violations if input.tool == "manage_edge_nodes"
+tool_findings := data.aiplatform.manage_edge_nodes.violations if input.tool == "manage_edge_nodes"
 
-tool_findings := register_model.violations if input.tool == "register_model"
+tool_findings := data.aiplatform.register_model.violations if input.tool == "register_model"
 
-tool_findings := promote_model.violations if input.tool == "promote_model"
+tool_findings := data.aiplatform.promote_model.violations if input.tool == "promote_model"
 
-tool_findings := control_operation.violations if input.tool == "control_operation"
+tool_findings := data.aiplatform.control_operation.violations if input.tool == "control_operation"
 
-tool_warnings := deploy_model.warnings if input.tool == "deploy_model"
+tool_warnings := data.aiplatform.deploy_model.warnings if input.tool == "deploy_model"
 
-tool_warnings := request_gpu.warnings if input.tool == "request_gpu"
+tool_warnings := data.aiplatform.request_gpu.warnings if input.tool == "request_gpu"
 
-tool_warnings := trigger_retraining.warnings if input.tool == "trigger_retraining"
+tool_warnings := data.aiplatform.trigger_retraining.warnings if input.tool == "trigger_retraining"
 
-tool_warnings := manage_edge_nodes.warnings if input.tool == "manage_edge_nodes"
+tool_warnings := data.aiplatform.manage_edge_nodes.warnings if input.tool == "manage_edge_nodes"
 
-tool_warnings := register_model.warnings if input.tool == "register_model"
+tool_warnings := data.aiplatform.register_model.warnings if input.tool == "register_model"
 
-tool_warnings := promote_model.warnings if input.tool == "promote_model"
+tool_warnings := data.aiplatform.promote_model.warnings if input.tool == "promote_model"
 
-tool_warnings := control_operation.warnings if input.tool == "control_operation"
+tool_warnings := data.aiplatform.control_operation.warnings if input.tool == "control_operation"
 
-asks := deploy_model.asks if input.tool == "deploy_model"
+asks := data.aiplatform.deploy_model.asks if input.tool == "deploy_model"
 
-asks := request_gpu.asks if input.tool == "request_gpu"
+asks := data.aiplatform.request_gpu.asks if input.tool == "request_gpu"
 
-asks := trigger_retraining.asks if input.tool == "trigger_retraining"
+asks := data.aiplatform.trigger_retraining.asks if input.tool == "trigger_retraining"
 
-asks := manage_edge_nodes.asks if input.tool == "manage_edge_nodes"
+asks := data.aiplatform.manage_edge_nodes.asks if input.tool == "manage_edge_nodes"
 
-asks := register_model.asks if input.tool == "register_model"
+asks := data.aiplatform.register_model.asks if input.tool == "register_model"
 
-asks := promote_model.asks if input.tool == "promote_model"
+asks := data.aiplatform.promote_model.asks if input.tool == "promote_model"
 
-asks := control_operation.asks if input.tool == "control_operation"
+asks := data.aiplatform.control_operation.asks if input.tool == "control_operation"
 
-limits := deploy_model.limits if input.tool == "deploy_model"
+limits := data.aiplatform.deploy_model.limits if input.tool == "deploy_model"
 
-limits := request_gpu.limits if input.tool == "request_gpu"
+limits := data.aiplatform.request_gpu.limits if input.tool == "request_gpu"
 
-limits := trigger_retraining.limits if input.tool == "trigger_retraining"
+limits := data.aiplatform.trigger_retraining.limits if input.tool == "trigger_retraining"
 
-limits := manage_edge_nodes.limits if input.tool == "manage_edge_nodes"
+limits := data.aiplatform.manage_edge_nodes.limits if input.tool == "manage_edge_nodes"
 
-limits := register_model.limits if input.tool == "register_model"
+limits := data.aiplatform.register_model.limits if input.tool == "register_model"
 
-limits := promote_model.limits if input.tool == "promote_model"
+limits := data.aiplatform.promote_model.limits if input.tool == "promote_model"
 
-limits := control_operation.limits if input.tool == "control_operation"
+limits := data.aiplatform.control_operation.limits if input.tool == "control_operation"
 
 # A rule is rolled out by its code: deny, warn, or dryrun, which tells and marks that it would not even warn.
-mode(code) := object.get(config.enforcement, code, "deny")
+mode(code) := object.get(data.aiplatform.lib.config.enforcement, code, "deny")
 
 violations contains finding if {
 	some finding in tool_findings
@@ -195,17 +183,17 @@ warnings contains say.finding(finding.code, "low", object.union(finding.details,
 }
 
 warnings contains say.finding("approval_not_valid", "medium", {}) if {
-	approval.present
+	data.aiplatform.lib.approval.present
 	count(required) > 0
 	not approved
 }
 
-required := approval.required(asks)
+required := data.aiplatform.lib.approval.required(asks)
 
-approved if approval.fits(asks)
+approved if data.aiplatform.lib.approval.fits(asks)
 
 # Whoever reads the bill must see whose it is.
 obligations := [{"type": "annotate", "mandatory": true, "params": {
 	"aiplatform.dev/team": input.principal.team,
-	"aiplatform.dev/cost-center": object.get(access.team, "cost_center", ""),
+	"aiplatform.dev/cost-center": object.get(data.aiplatform.lib.access.team, "cost_center", ""),
 }}]

@@ -1,8 +1,6 @@
 package aiplatform.main_test
 
 import data.aiplatform.fixtures_test as f
-import data.aiplatform.lib.config
-import data.aiplatform.main
 
 ask := f.request_gpu
 
@@ -14,7 +12,7 @@ granted := {
 	"id": "apr-1",
 	"approvers": ["human:kim"],
 	"action_digest": ask.plan_digest,
-	"policy_revision": config.revision,
+	"policy_revision": data.aiplatform.lib.config.revision,
 	"expires_at": "2026-11-23T11:00:00Z",
 }
 
@@ -61,16 +59,16 @@ test_no_grant_turns_a_violation_into_an_allow if {
 test_codes_are_rolled_out_one_by_one if {
 	unsafe := f.plus(ask, {"facts": {"compute": {"checkpoint": false}}})
 	every mode in ["warn", "dryrun"] {
-		answer := main.decision with input as unsafe with data.aiplatform.enforcement as {"spot_without_checkpoint": mode}
+		answer := data.aiplatform.main.decision with input as unsafe with data.aiplatform.enforcement as {"spot_without_checkpoint": mode}
 		answer.effect == "allow"
 		{row.code | some row in answer.warnings} == {"spot_without_checkpoint"}
 	}
-	refused := main.decision with input as unsafe with data.aiplatform.enforcement as {"spot_without_checkpoint": "deny"}
+	refused := data.aiplatform.main.decision with input as unsafe with data.aiplatform.enforcement as {"spot_without_checkpoint": "deny"}
 	refused.effect == "deny"
 }
 
 test_a_missing_fact_cannot_be_rolled_back if {
-	answer := main.decision with input as f.plus(ask, {"cost": null}) with data.aiplatform.enforcement as {"fact_missing": "dryrun"}
+	answer := data.aiplatform.main.decision with input as f.plus(ask, {"cost": null}) with data.aiplatform.enforcement as {"fact_missing": "dryrun"}
 	answer.effect == "deny"
 }
 
@@ -80,14 +78,14 @@ test_broken_limits_deny_everything if {
 		[],
 		null,
 	] {
-		answer := main.decision with input as ask with data.aiplatform.enforcement as broken
+		answer := data.aiplatform.main.decision with input as ask with data.aiplatform.enforcement as broken
 		{row.code | some row in answer.violations} == {"limits_invalid"}
 	}
-	unnamed := main.decision with input as ask with data.aiplatform.revision as ""
+	unnamed := data.aiplatform.main.decision with input as ask with data.aiplatform.revision as ""
 	{row.code | some row in unnamed.violations} == {"limits_invalid"}
-	nobody := main.decision with input as ask with data.aiplatform.teams as {}
+	nobody := data.aiplatform.main.decision with input as ask with data.aiplatform.teams as {}
 	nobody.effect == "deny"
-	partly := main.decision with input as ask with data.aiplatform.compute as {"families": ["a100"]}
+	partly := data.aiplatform.main.decision with input as ask with data.aiplatform.compute as {"families": ["a100"]}
 	{row.code | some row in partly.violations} == {"limits_invalid"}
 }
 

@@ -1,20 +1,16 @@
 # Registering a model version with its evidence. Gaps are told here and refused where they matter: at the champion alias.
 package aiplatform.register_model
 
-import data.aiplatform.lib.access
-import data.aiplatform.lib.contract
-import data.aiplatform.lib.evidence
+wrong contains fault if some fault in data.aiplatform.lib.contract.model_group
 
-wrong contains fault if some fault in contract.model_group
+violations contains finding if some finding in data.aiplatform.lib.access.findings
 
-violations contains finding if some finding in access.findings
+violations contains finding if some finding in data.aiplatform.lib.evidence.owner
 
-violations contains finding if some finding in evidence.owner
+violations contains finding if some finding in data.aiplatform.lib.evidence.pin
 
-violations contains finding if some finding in evidence.pin
+warnings contains finding if some finding in data.aiplatform.lib.evidence.proofs
 
-warnings contains finding if some finding in evidence.proofs
-
-asks contains entry if some entry in access.asks
+asks contains entry if some entry in data.aiplatform.lib.access.asks
 
 limits := {}

@@ -1,33 +1,28 @@
 # Retraining: its guards, and the accelerators it takes. It never promotes what it trained.
 package aiplatform.trigger_retraining
 
-import data.aiplatform.lib.access
-import data.aiplatform.lib.compute
-import data.aiplatform.lib.config
-import data.aiplatform.lib.contract
-import data.aiplatform.lib.evidence
 import data.aiplatform.lib.say
 import data.aiplatform.lib.shape
 
-wrong contains fault if some fault in contract.some_target
+wrong contains fault if some fault in data.aiplatform.lib.contract.some_target
 
-wrong contains fault if some fault in contract.some_change
+wrong contains fault if some fault in data.aiplatform.lib.contract.some_change
 
-wrong contains fault if some fault in contract.model_group
+wrong contains fault if some fault in data.aiplatform.lib.contract.model_group
 
-wrong contains fault if some fault in contract.retrain_group
+wrong contains fault if some fault in data.aiplatform.lib.contract.retrain_group
 
 # A first automatic run needs a manual one before it: «never» and «could not be read» look alike.
 wrong contains fault if {
 	automatic
-	some fault in shape.faults(contract.fact("retrain"), "facts.retrain", [[["seconds_since_last"], "count"]])
+	some fault in shape.faults(data.aiplatform.lib.contract.fact("retrain"), "facts.retrain", [[["seconds_since_last"], "count"]])
 }
 
-wrong contains fault if some fault in contract.compute_group
+wrong contains fault if some fault in data.aiplatform.lib.contract.compute_group
 
-wrong contains fault if some fault in contract.hours_group
+wrong contains fault if some fault in data.aiplatform.lib.contract.hours_group
 
-wrong contains fault if some fault in contract.money(contract.spending)
+wrong contains fault if some fault in data.aiplatform.lib.contract.money(data.aiplatform.lib.contract.spending)
 
 retrain := input.facts.retrain
 
@@ -35,9 +30,9 @@ default automatic := true
 
 automatic := false if input.facts.retrain.reason == "manual"
 
-drifted if retrain.drift_milli >= config.retraining.min_drift_milli
+drifted if retrain.drift_milli >= data.aiplatform.lib.config.retraining.min_drift_milli
 
-dropped if retrain.performance_drop_milli >= config.retraining.min_performance_drop_milli
+dropped if retrain.performance_drop_milli >= data.aiplatform.lib.config.retraining.min_performance_drop_milli
 
 proven if {
 	is_number(retrain.drift_milli)
@@ -48,42 +43,42 @@ proven if {
 
 measured if retrain.reason in {"drift", "performance"}
 
-violations contains finding if some finding in access.findings
+violations contains finding if some finding in data.aiplatform.lib.access.findings
 
-violations contains finding if some finding in evidence.owner
+violations contains finding if some finding in data.aiplatform.lib.evidence.owner
 
-violations contains finding if some finding in compute.devices
+violations contains finding if some finding in data.aiplatform.lib.compute.devices
 
-violations contains finding if some finding in compute.work
+violations contains finding if some finding in data.aiplatform.lib.compute.work
 
 violations contains say.finding("retrain_active", "medium", {"active_runs": retrain.active_runs}) if retrain.active_runs > 0
 
 violations contains say.finding("retrain_cooldown", "medium", cooldown) if {
 	automatic
-	retrain.seconds_since_last < config.retraining.cooldown_seconds
+	retrain.seconds_since_last < data.aiplatform.lib.config.retraining.cooldown_seconds
 }
 
-violations contains say.finding("retrain_without_gain", "medium", {"runs": retrain.consecutive_without_gain, "max": config.retraining.max_without_gain}) if {
+violations contains say.finding("retrain_without_gain", "medium", {"runs": retrain.consecutive_without_gain, "max": data.aiplatform.lib.config.retraining.max_without_gain}) if {
 	automatic
-	retrain.consecutive_without_gain >= config.retraining.max_without_gain
+	retrain.consecutive_without_gain >= data.aiplatform.lib.config.retraining.max_without_gain
 }
 
 violations contains say.finding("retrain_not_justified", "medium", {
 	"drift_milli": retrain.drift_milli,
-	"min_drift_milli": config.retraining.min_drift_milli,
+	"min_drift_milli": data.aiplatform.lib.config.retraining.min_drift_milli,
 	"performance_drop_milli": retrain.performance_drop_milli,
-	"min_performance_drop_milli": config.retraining.min_performance_drop_milli,
+	"min_performance_drop_milli": data.aiplatform.lib.config.retraining.min_performance_drop_milli,
 }) if {
 	measured
 	not proven
 }
 
-cooldown := {"seconds_since_last": retrain.seconds_since_last, "cooldown_seconds": config.retraining.cooldown_seconds}
+cooldown := {"seconds_since_last": retrain.seconds_since_last, "cooldown_seconds": data.aiplatform.lib.config.retraining.cooldown_seconds}
 
 warnings contains say.finding("retrain_cooldown", "low", cooldown) if {
 	not automatic
 	is_number(retrain.seconds_since_last)
-	retrain.seconds_since_last < config.retraining.cooldown_seconds
+	retrain.seconds_since_last < data.aiplatform.lib.config.retraining.cooldown_seconds
 }
 
 # Without measured evidence a person or a scheduled service must stand behind the run.
@@ -96,15 +91,15 @@ backed if {
 	input.principal.kind == "service"
 }
 
-asks contains entry if some entry in access.asks
+asks contains entry if some entry in data.aiplatform.lib.access.asks
 
-asks contains entry if some entry in compute.asks
+asks contains entry if some entry in data.aiplatform.lib.compute.asks
 
 asks contains say.ask("retrain_unproven", "self") if not backed
 
 asks contains say.ask("retrain_breaker_open", "approver") if {
 	not automatic
-	retrain.consecutive_without_gain >= config.retraining.max_without_gain
+	retrain.consecutive_without_gain >= data.aiplatform.lib.config.retraining.max_without_gain
 }
 
-limits := {"max_hours": compute.max_hours}
+limits := {"max_hours": data.aiplatform.lib.compute.max_hours}

@@ -1,7 +1,6 @@
 # Who may change what, where: team, role, environment, ownership, namespace, forced fields.
 package aiplatform.lib.access
 
-import data.aiplatform.lib.config
 import data.aiplatform.lib.say
 
 roles := {role | some role in input.principal.roles}
@@ -16,19 +15,19 @@ has_role(allowed) if {
 	role in roles
 }
 
-cross_team if has_role(config.access.cross_team_roles)
+cross_team if has_role(data.aiplatform.lib.config.access.cross_team_roles)
 
-team := object.get(config.teams, input.principal.team, {})
+team := object.get(data.aiplatform.lib.config.teams, input.principal.team, {})
 
 findings contains say.finding("team_unknown", "high", {"team": input.principal.team}) if count(team) == 0
 
-findings contains say.finding("role_missing", "high", {"roles": sort(config.access.change_roles)}) if {
-	not has_role(config.access.change_roles)
+findings contains say.finding("role_missing", "high", {"roles": sort(data.aiplatform.lib.config.access.change_roles)}) if {
+	not has_role(data.aiplatform.lib.config.access.change_roles)
 }
 
-findings contains say.finding("production_role_missing", "high", {"roles": sort(config.access.production_roles)}) if {
+findings contains say.finding("production_role_missing", "high", {"roles": sort(data.aiplatform.lib.config.access.production_roles)}) if {
 	production
-	not has_role(config.access.production_roles)
+	not has_role(data.aiplatform.lib.config.access.production_roles)
 }
 
 findings contains say.finding("environment_not_allowed", "high", {"team": input.principal.team, "environment": environment}) if {
@@ -39,12 +38,12 @@ findings contains say.finding("environment_not_allowed", "high", {"team": input.
 in_kubernetes contains change if {
 	some change in input.facts.changes
 	change.system == "kubernetes"
-	not change.kind in config.access.unowned_kinds
+	not change.kind in data.aiplatform.lib.config.access.unowned_kinds
 }
 
 findings contains say.finding("object_of_other_team", "high", {"kind": change.kind, "name": change.name, "owner": change.owner_team}) if {
 	some change in input.facts.changes
-	not change.kind in config.access.unowned_kinds
+	not change.kind in data.aiplatform.lib.config.access.unowned_kinds
 	change.owner_team != null
 	change.owner_team != input.principal.team
 	not cross_team
@@ -57,7 +56,7 @@ findings contains say.finding("object_owner_unknown", "high", {"kind": change.ki
 	not cross_team
 }
 
-own_namespace(namespace) if namespace in config.access.shared_namespaces
+own_namespace(namespace) if namespace in data.aiplatform.lib.config.access.shared_namespaces
 
 own_namespace(namespace) if namespace in team.namespaces
 
@@ -68,7 +67,7 @@ own_namespace(namespace) if {
 
 namespaces contains change.namespace if {
 	some change in in_kubernetes
-	not change.kind in config.access.cluster_scoped_kinds
+	not change.kind in data.aiplatform.lib.config.access.cluster_scoped_kinds
 }
 
 # Through Git the objects are not seen one by one, so the target's namespace counts.
@@ -83,7 +82,7 @@ findings contains say.finding("namespace_of_other_team", "high", {"namespace": n
 	namespace != null
 	not own_namespace(namespace)
 	not cross_team
-	allowed := sort(array.concat(object.get(team, "namespaces", []), config.access.shared_namespaces))
+	allowed := sort(array.concat(object.get(team, "namespaces", []), data.aiplatform.lib.config.access.shared_namespaces))
 }
 
 findings contains say.finding("namespace_unknown", "high", {}) if {
@@ -96,16 +95,16 @@ forced contains change.name if {
 	change.forced
 }
 
-force_allowed if has_role(config.access.force_roles)
+force_allowed if has_role(data.aiplatform.lib.config.access.force_roles)
 
 force_allowed if {
 	count(environments) > 0
 	every environment in environments {
-		environment in config.access.force_environments
+		environment in data.aiplatform.lib.config.access.force_environments
 	}
 }
 
-findings contains say.finding("force_not_allowed", "high", {"objects": sort(forced), "environments": sort(config.access.force_environments)}) if {
+findings contains say.finding("force_not_allowed", "high", {"objects": sort(forced), "environments": sort(data.aiplatform.lib.config.access.force_environments)}) if {
 	count(forced) > 0
 	not force_allowed
 }

@@ -1,19 +1,17 @@
 # Accelerators: types, counts, hours, spot and money.
 package aiplatform.lib.compute
 
-import data.aiplatform.lib.access
-import data.aiplatform.lib.config
 import data.aiplatform.lib.say
 
 compute := input.facts.compute
 
-gpus := object.get(access.team, "gpus", {})
+gpus := object.get(data.aiplatform.lib.access.team, "gpus", {})
 
 # "NVIDIA-A100-SXM4-80GB", "nvidia-a100" and "a100" are one family: a word of the name, so that a10 is not a100.
 words := split(replace(replace(replace(lower(compute.accelerator), "_", "-"), ".", "-"), "/", "-"), "-")
 
 families := {family |
-	some family in config.compute.families
+	some family in data.aiplatform.lib.config.compute.families
 	family in words
 }
 
@@ -44,17 +42,17 @@ devices contains say.finding("spot_without_checkpoint", "high", {}) if {
 devices contains say.finding("spot_for_serving", "high", {}) if {
 	compute.spot
 	compute.purpose == "serve"
-	access.production
+	data.aiplatform.lib.access.production
 }
 
-max_hours := min([object.get(access.team, "max_hours", 0), config.compute.dev_max_hours]) if compute.purpose == "dev"
+max_hours := min([object.get(data.aiplatform.lib.access.team, "max_hours", 0), data.aiplatform.lib.config.compute.dev_max_hours]) if compute.purpose == "dev"
 
-max_hours := object.get(access.team, "max_hours", 0) if compute.purpose != "dev"
+max_hours := object.get(data.aiplatform.lib.access.team, "max_hours", 0) if compute.purpose != "dev"
 
 work contains say.finding("gpu_hours_exceeded", "medium", {"hours": compute.hours, "max": max_hours}) if compute.hours > max_hours
 
 work contains say.finding("request_budget_exceeded", "high", {"total_cents": input.cost.total_cents, "max_cents": most}) if {
-	most := object.get(access.team, "request_budget_cents", 0)
+	most := object.get(data.aiplatform.lib.access.team, "request_budget_cents", 0)
 	input.cost.total_cents > most
 }
 
@@ -62,11 +60,11 @@ work contains say.finding("budget_exhausted", "high", {"total_cents": input.cost
 	input.cost.total_cents > input.cost.budget_left_cents
 }
 
-asks contains say.ask("costly_request", "approver") if input.cost.total_cents >= config.compute.platform_approval_cents
+asks contains say.ask("costly_request", "approver") if input.cost.total_cents >= data.aiplatform.lib.config.compute.platform_approval_cents
 
 asks contains say.ask("costly_request", "self") if {
-	input.cost.total_cents >= config.compute.self_approval_cents
-	input.cost.total_cents < config.compute.platform_approval_cents
+	input.cost.total_cents >= data.aiplatform.lib.config.compute.self_approval_cents
+	input.cost.total_cents < data.aiplatform.lib.config.compute.platform_approval_cents
 }
 
-asks contains say.ask("production_capacity", "approver") if access.production
+asks contains say.ask("production_capacity", "approver") if data.aiplatform.lib.access.production

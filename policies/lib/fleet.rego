@@ -1,8 +1,6 @@
 # Edge fleets: healthy nodes per site, and how much of a fleet one plan may touch.
 package aiplatform.lib.fleet
 
-import data.aiplatform.lib.access
-import data.aiplatform.lib.config
 import data.aiplatform.lib.say
 
 fleet := input.facts.fleet
@@ -22,23 +20,23 @@ losses := [loss |
 
 lost := sum(losses)
 
-findings contains say.finding("capacity_loss_too_large", "critical", {"nodes": lost, "members": fleet.members, "max_percent": config.fleet.max_capacity_loss_percent}) if {
-	lost * 100 > fleet.members * config.fleet.max_capacity_loss_percent
+findings contains say.finding("capacity_loss_too_large", "critical", {"nodes": lost, "members": fleet.members, "max_percent": data.aiplatform.lib.config.fleet.max_capacity_loss_percent}) if {
+	lost * 100 > fleet.members * data.aiplatform.lib.config.fleet.max_capacity_loss_percent
 }
 
-wide if fleet.share_percent > config.fleet.free_percent
+wide if fleet.share_percent > data.aiplatform.lib.config.fleet.free_percent
 
 # The share is also computed here: a wrong share must not make a plan look small.
-wide if fleet.affected * 100 > fleet.members * config.fleet.free_percent
+wide if fleet.affected * 100 > fleet.members * data.aiplatform.lib.config.fleet.free_percent
 
 asks contains say.ask("blast_radius_fleet", "approver") if {
 	wide
-	access.production
+	data.aiplatform.lib.access.production
 }
 
 asks contains say.ask("blast_radius_fleet", "self") if {
 	wide
-	not access.production
+	not data.aiplatform.lib.access.production
 }
 
 regions := {site.region | some site in fleet.sites}

@@ -1,7 +1,6 @@
 # The limits of data.json, held to their types: one that is missing or mistyped denies everything.
 package aiplatform.lib.limits
 
-import data.aiplatform.lib.config
 import data.aiplatform.lib.shape
 
 team_spec := [
@@ -85,38 +84,38 @@ freeze_spec := [
 	[["environments"], "names"],
 ]
 
-wrong contains fault if some fault in shape.faults(config.access, "access", access_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.access, "access", access_spec)
 
-wrong contains fault if some fault in shape.faults(config.evidence, "evidence", evidence_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.evidence, "evidence", evidence_spec)
 
-wrong contains fault if some fault in shape.faults(config.rollout, "rollout", rollout_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.rollout, "rollout", rollout_spec)
 
-wrong contains fault if some fault in shape.faults(config.compute, "compute", compute_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.compute, "compute", compute_spec)
 
-wrong contains fault if some fault in shape.faults(config.fleet, "fleet", fleet_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.fleet, "fleet", fleet_spec)
 
-wrong contains fault if some fault in shape.faults(config.retraining, "retraining", retraining_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.retraining, "retraining", retraining_spec)
 
-wrong contains fault if some fault in shape.faults(config.approvals, "approvals", approvals_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.approvals, "approvals", approvals_spec)
 
-wrong contains fault if some fault in shape.faults(config.calendar, "calendar", calendar_spec)
+wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.calendar, "calendar", calendar_spec)
 
-wrong contains fault if some fault in shape.each(object.get(config.calendar, "windows", null), "calendar.windows[]", window_spec)
+wrong contains fault if some fault in shape.each(object.get(data.aiplatform.lib.config.calendar, "windows", null), "calendar.windows[]", window_spec)
 
-wrong contains fault if some fault in shape.each(object.get(config.calendar, "freezes", null), "calendar.freezes[]", freeze_spec)
+wrong contains fault if some fault in shape.each(object.get(data.aiplatform.lib.config.calendar, "freezes", null), "calendar.freezes[]", freeze_spec)
 
 wrong contains fault if {
-	rows := [row | some row in config.teams]
+	rows := [row | some row in data.aiplatform.lib.config.teams]
 	some fault in shape.each(rows, "teams[]", team_spec)
 }
 
 wrong contains {"path": "enforcement", "kind": "mistyped"} if {
-	some mode in config.enforcement
+	some mode in data.aiplatform.lib.config.enforcement
 	not mode in {"deny", "warn", "dryrun"}
 }
 
 wrong contains {"path": "enforcement", "kind": "mistyped"} if not is_object(data.aiplatform.enforcement)
 
-wrong contains {"path": "revision", "kind": "missing"} if config.revision == ""
+wrong contains {"path": "revision", "kind": "missing"} if data.aiplatform.lib.config.revision == ""
 
-wrong contains {"path": "teams", "kind": "missing"} if count(config.teams) == 0
+wrong contains {"path": "teams", "kind": "missing"} if count(data.aiplatform.lib.config.teams) == 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ai_platform_mcp.adapters.policy.bundle import load_bundle
-from ai_platform_mcp.adapters.policy.syntax import Module, Node, parse, path_of
+from ai_platform_mcp.adapters.policy.syntax import Module, Node, parse, path_of, type_node
 
 ROOT = "aiplatform"
 MAX_COLUMNS = 1_023
@@ -60,12 +60,13 @@ def lint(directory: Path) -> list[Finding]:
             modules[name] = parse(name, source)
         except (RuntimeError, UnicodeDecodeError) as error:
             findings.append(Finding(name, 1, 1, "syntax", str(error).strip()[:400]))
-    known = _known(modules.values())
+    law = _law(modules.values(), frozenset(bundle.data.get(ROOT, {})))
     for module in modules.values():
         findings += _lines(module)
-        findings += _heads(module, known)
+        findings += _heads(module, law)
         for node in module.nodes():
-            findings += _node(module, node, known)
+            findings += _node(module, node, law)
+        findings += _references(module, law)
     if not bundle.stamped:
         findings.append(
             Finding("data.json", 1, 1, "stale_revision", f"aiplatform.revision should be {bundle.revision}")
@@ -73,12 +74,33 @@ def lint(directory: Path) -> list[Finding]:
     return sorted(findings, key=lambda found: (found.file, found.line, found.column, found.rule))
 
 
-def _known(modules: Iterable[Module]) -> Mapping[str, frozenset[str]]:
-    """Return each package's rule and function names."""
-    known: dict[str, frozenset[str]] = {}
+@dataclass(frozen=True)
+class _Law:
+    """What exists: each package's rules and functions, and the top keys of the data document."""
+
+    rules: Mapping[str, frozenset[str]]
+    functions: Mapping[str, frozenset[str]]
+    data: frozenset[str]
+
+    def resolve(self, module: Module, path: str) -> tuple[str | None, str]:
+        """Return the package that a dotted path leads into, and the rule's name in it; None for no package."""
+        head, _, rest = path.partition(".")
+        full = rest if head == "data" else f"{module.imports[head]}.{rest}" if head in module.imports else ""
+        parts = full.strip(".").split(".")
+        for place in range(len(parts), 0, -1):
+            package = ".".join(parts[:place])
+            if package in self.rules:
+                return package, ".".join(parts[place : place + 1])
+        return None, ""
+
+
+def _law(modules: Iterable[Module], data: frozenset[str]) -> _Law:
+    rules: dict[str, frozenset[str]] = {}
+    functions: dict[str, frozenset[str]] = {}
     for module in modules:
-        known[module.package] = known.get(module.package, frozenset()) | frozenset(module.rules)
-    return known
+        rules[module.package] = rules.get(module.package, frozenset()) | frozenset(module.rules)
+        functions[module.package] = functions.get(module.package, frozenset()) | module.functions
+    return _Law(rules, functions, data)
 
 
 def _lines(module: Module) -> Iterator[Finding]:
@@ -87,23 +109,23 @@ def _lines(module: Module) -> Iterator[Finding]:
             yield Finding(module.file, number, 1, "line_too_long", f"{len(text)} columns; {MAX_COLUMNS} at most")
 
 
-def _heads(module: Module, known: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+def _heads(module: Module, law: _Law) -> Iterator[Finding]:
     if module.package.split(".")[0] != ROOT:
         yield Finding(module.file, 1, 1, "package_outside_root", f"{module.package} is not under {ROOT}")
     if module.package == f"{ROOT}.main" and "decision" not in module.defaults and "decision" in module.rules:
         yield Finding(module.file, 1, 1, "default_missing", "main.decision has no default, so it may be undefined")
     for name, path in module.imports.items():
-        if path not in known:
+        if path not in law.rules:
             yield Finding(module.file, 1, 1, "import_unknown", f"{name} imports {path}, which no file defines")
 
 
-def _node(module: Module, node: Node, known: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+def _node(module: Module, node: Node, law: _Law) -> Iterator[Finding]:
     def found(rule: str, message: str) -> Finding:
         return Finding(module.file, node.line, node.column, rule, message)
 
     if node.kind == "Call":
         name = path_of(node.body["fcn"]) or "?"
-        problem = _call(module, name, known)
+        problem = _call(module, name, law)
         if problem:
             yield found(*problem)
         if "NotExpr" in _nearest_literal(node.around) and _nearest_literal(node.around) != _OUTER:
@@ -112,10 +134,6 @@ def _node(module: Module, node: Node, known: Mapping[str, frozenset[str]]) -> It
         yield found(
             "dynamic_reference", "packages and data are named, not computed; use object.get on a named document"
         )
-    elif node.kind == "RefDot" and node.around[-1:] != ("RefDot",):
-        problem = _reference(module, node, known)
-        if problem:
-            yield found(*problem)
     elif node.kind == "Number" and isinstance(node.body["value"], float):
         yield found("fraction", "engines disagree on fractions; use whole numbers of a smaller unit")
     elif node.kind in ("String", "RawString") and _UNPORTABLE.search(str(node.body["value"])):
@@ -132,27 +150,55 @@ def _nearest_literal(around: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
 
-def _call(module: Module, name: str, known: Mapping[str, frozenset[str]]) -> tuple[str, str] | None:
-    head, _, rest = name.partition(".")
-    if not rest:
-        own = known.get(module.package, frozenset())
-        ours = module.functions | own
-        return None if name in ours or name in BUILTINS else ("builtin_not_allowed", f"{name} is not in the profile")
-    if head in module.imports:
-        package = module.imports[head]
-        return None if rest in known.get(package, frozenset()) else ("function_unknown", f"{package} has no {rest}")
-    return None if name in BUILTINS else ("builtin_not_allowed", f"{name} is not in the profile")
-
-
-def _reference(module: Module, node: Node, known: Mapping[str, frozenset[str]]) -> tuple[str, str] | None:
-    """Check that ``package.rule`` through an import names a rule that exists; undefined would drop the rule silently."""
-    path = path_of({node.kind: node.body})
-    head, _, rest = (path or "").partition(".")
-    package = module.imports.get(head)
-    if package is None or package not in known or not rest:
+def _call(module: Module, name: str, law: _Law) -> tuple[str, str] | None:
+    """Check that a call means a builtin of the profile or a function that exists."""
+    if name in BUILTINS or name in law.rules.get(module.package, {}):
         return None
-    rule = rest.split(".")[0]
-    return None if rule in known[package] else ("rule_unknown", f"{package} has no {rule}")
+    package, rule = law.resolve(module, name)
+    if package is None:
+        return "builtin_not_allowed", f"{name} is not in the profile"
+    return None if rule in law.rules[package] else ("rule_unknown", f"{package} has no {rule}")
+
+
+def _references(module: Module, law: _Law) -> Iterator[Finding]:
+    """Check each whole path once: its beginnings, and the name of a called function, are no references of their own."""
+    seen: set[int] = set()
+    for node in module.nodes():
+        if node.kind == "Call":
+            seen.update(_links(node.body["fcn"]))
+        elif node.kind == "RefDot" and id(node.body) not in seen:
+            path = path_of({"RefDot": node.body})
+            seen.update(_links({"RefDot": node.body}) if path else ())
+            problem = _reference(module, path, law) if path else None
+            if problem:
+                yield Finding(module.file, node.line, node.column, *problem)
+
+
+def _links(expression: type_node) -> Iterator[int]:
+    """Yield the identity of each link of a path, from its end to its beginning."""
+    kind, body = next(iter(expression.items()))
+    yield id(body)
+    if kind in ("RefDot", "RefBrack"):
+        yield from _links(body["refr"])
+
+
+def _reference(module: Module, path: str, law: _Law) -> tuple[str, str] | None:
+    """Check that a path names something that exists: an undefined one would drop its rule silently."""
+    package, rule = law.resolve(module, path)
+    head = path.split(".")[0]
+    if package is None:
+        key = path.split(".")[2:3]
+        if head == "data" and key and key[0] not in law.data:
+            return "rule_unknown", f"{path} is neither a rule nor in data.json"
+        return None
+    if rule and rule not in law.rules[package]:
+        return "rule_unknown", f"{package} has no {rule}"
+    if head != "data" and rule not in law.functions[package] and not module.is_test:
+        return (
+            "package_import",
+            f"write data.{package}.{rule}: through an import the embedded engine runs all of its rules",
+        )
+    return None
 
 
 def _root(node: Node, module: Module) -> bool:

@@ -41,6 +41,11 @@ class Module:
     defaults: frozenset[str]
     tree: type_node
 
+    @property
+    def is_test(self) -> bool:
+        """Tell whether this is a test file, which only ever runs in the embedded engine or ``opa test``."""
+        return self.file.endswith("_test.rego")
+
     def nodes(self) -> Iterator[Node]:
         """Yield every node of the rules, parents before children."""
         for rule in self.tree["rules"]:
