@@ -1,0 +1,326 @@
+"""KServe: InferenceService, ServingRuntime and LLMInferenceService.
+
+Speaks ``serving.kserve.io/v1beta1`` InferenceService, ``v1alpha1`` ClusterServingRuntime, ``v1alpha2`` LLMInferenceService.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+from pydantic import Field
+
+from ai_platform_mcp.core.errors import CapabilityMissing, InvalidInput
+from ai_platform_mcp.core.model import Value, type_json
+from ai_platform_mcp.manifests.common import Capabilities, Compute, EnvVar, Origin, compact, manifest, object_name
+
+API = "serving.kserve.io/v1beta1"
+RUNTIME_API = "serving.kserve.io/v1alpha1"
+LLM_API = "serving.kserve.io/v1alpha2"
+MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
+AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
+MODEL_CONTAINER = "kserve-container"
+
+Mode = Literal["Knative", "Standard"]
+ModelFormat = Literal[
+    "onnx",
+    "huggingface",
+    "sklearn",
+    "xgboost",
+    "lightgbm",
+    "tensorflow",
+    "pytorch",
+    "tensorrt",
+    "openvino",
+    "pmml",
+    "paddle",
+]
+
+SHIPPED_ONNX_RUNTIME = "aiplatform-onnx"
+"""The ClusterServingRuntime that we install where KServe's own cannot serve ONNX."""
+
+# Best first. KServe ships no `kserve-onnxruntime` in any release: the schema takes the name and the predictor never starts.
+RUNTIMES: dict[ModelFormat, tuple[str, ...]] = {
+    "onnx": ("kserve-tritonserver", "kserve-openvino", SHIPPED_ONNX_RUNTIME),
+    "huggingface": ("kserve-huggingfaceserver",),
+    "sklearn": ("kserve-sklearnserver", "kserve-mlserver"),
+    "xgboost": ("kserve-xgbserver", "kserve-mlserver"),
+    "lightgbm": ("kserve-lgbserver", "kserve-mlserver"),
+    "tensorflow": ("kserve-tensorflow-serving", "kserve-tritonserver"),
+    "pytorch": ("kserve-tritonserver", "kserve-torchserve"),
+    "tensorrt": ("kserve-tritonserver",),
+    "openvino": ("kserve-openvino",),
+    "pmml": ("kserve-pmmlserver",),
+    "paddle": ("kserve-paddleserver",),
+}
+
+_FORMAT_NAME = {"openvino": "openvino_ir"}
+
+
+class ModelSource(Value):
+    """The model to serve: its format, its runtime and where its bytes are."""
+
+    format: ModelFormat
+    format_version: str | None = None
+    storage_uri: str = Field(pattern=r"^[a-z][a-z0-9+.-]*://.+$")
+    runtime: str
+    args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+
+    def manifest(self, compute: Compute) -> type_json:
+        """Return ``predictor.model``.
+
+        The container's resources live here, the pod's nodeSelector does not: under ``model`` it is an unknown field.
+        """
+        return compact(
+            {
+                "modelFormat": compact(
+                    {"name": _FORMAT_NAME.get(self.format, self.format), "version": self.format_version}
+                ),
+                "storageUri": self.storage_uri,
+                "runtime": self.runtime,
+                "args": list(self.args),
+                "env": [variable.manifest() for variable in self.env],
+                "resources": compute.resources(),
+            }
+        )
+
+
+class Canary(Value):
+    """A share of the traffic for another model. ``percent`` 0 warms it up unseen."""
+
+    percent: int = Field(ge=0, le=100)
+    model: ModelSource
+    name: str = Field(default="canary", pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=20)
+
+
+class Endpoint(Value):
+    """One InferenceService."""
+
+    name: str
+    namespace: str
+    mode: Mode
+    model: ModelSource
+    compute: Compute = Compute()
+    canary: Canary | None = None
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
+    """Target of concurrent requests per replica; Knative mode only."""
+    external_scaler: bool = False
+    """Standard mode: another object (a ScaledObject) sets the replicas, which may then be none."""
+    service_account: str | None = None
+
+
+def choose_runtime(model_format: ModelFormat, available: Collection[str]) -> str:
+    """Return the best of the runtimes that the cluster has for a format.
+
+    ``available`` are names of ClusterServingRuntimes and of the namespace's ServingRuntimes. Left to choose by itself KServe
+    takes any runtime with ``autoSelect``, and which one changes between releases; so we always name it.
+
+    Raises:
+        CapabilityMissing: none of the format's runtimes is installed.
+    """
+    for name in RUNTIMES[model_format]:
+        if name in available:
+            return name
+    wanted = ", ".join(RUNTIMES[model_format])
+    raise CapabilityMissing(
+        f"no serving runtime for {model_format} is installed",
+        cause=f"looked for {wanted}",
+        remedy="install one of them as a ClusterServingRuntime",
+        details={"looked_for": list(RUNTIMES[model_format]), "available": sorted(available)[:20]},
+    )
+
+
+def inference_service(endpoint: Endpoint, origin: Origin, capabilities: Capabilities) -> type_json:
+    """Return an InferenceService (``serving.kserve.io/v1beta1``).
+
+    The canary field depends on the mode, and the wrong one is taken without a word: ``predictor.canaryTrafficPercent``
+    works in Knative mode only and is ignored in Standard mode (kserve#4074, #5335), where KServe v0.20 has ``spec.canary[]``
+    (kserve#5672). In Knative mode the canary's model *is* the predictor and the previous revision keeps the rest of the
+    traffic; in Standard mode the predictor stays the stable one and the canary stands beside it. ``nodeSelector`` lives
+    under ``spec.predictor``. The mode is always written down: the default differs between KServe's code and its
+    shipped configuration. KServe copies labels and annotations to the pods, so that those which change with every
+    operation are left out: moving a share of traffic would otherwise make a new revision of the same model.
+
+    Raises:
+        CapabilityMissing: the kind is not served, or Standard mode cannot split traffic here.
+        InvalidInput: replicas that the mode cannot give.
+    """
+    capabilities.require(API, "InferenceService", remedy="install KServe, or deploy to another cluster")
+    _check(endpoint, capabilities)
+    knative_canary = endpoint.canary if endpoint.mode == "Knative" else None
+    predictor = _predictor(endpoint, knative_canary.model if knative_canary else endpoint.model)
+    if knative_canary:
+        predictor["canaryTrafficPercent"] = knative_canary.percent
+    spec: type_json = {"predictor": predictor}
+    if endpoint.canary and endpoint.mode == "Standard":
+        spec["canary"] = [_standard_canary(endpoint, endpoint.canary)]
+    notes = {MODE_ANNOTATION: endpoint.mode}
+    if endpoint.external_scaler:
+        notes[AUTOSCALER_ANNOTATION] = "external"
+    return manifest(
+        API,
+        "InferenceService",
+        endpoint.name,
+        endpoint.namespace,
+        origin.lasting(),
+        {"spec": spec},
+        component="predictor",
+        extra_annotations=notes,
+    )
+
+
+def _check(endpoint: Endpoint, capabilities: Capabilities) -> None:
+    if endpoint.min_replicas > endpoint.max_replicas:
+        raise InvalidInput("min_replicas is above max_replicas", remedy="raise max_replicas or lower min_replicas")
+    if endpoint.mode == "Knative":
+        capabilities.require(
+            "serving.knative.dev/v1", "Service", remedy="use Standard mode, or install Knative Serving"
+        )
+        if endpoint.external_scaler:
+            raise InvalidInput("Knative scales by itself", remedy="leave external_scaler out")
+        return
+    if endpoint.concurrency:
+        raise InvalidInput(
+            "Standard mode cannot scale on concurrency",
+            cause="its autoscaler is the HorizontalPodAutoscaler, which knows cpu and memory",
+            remedy="use Knative mode, or a KEDA ScaledObject with external_scaler",
+        )
+    if endpoint.min_replicas == 0 and not endpoint.external_scaler:
+        raise InvalidInput(
+            "Standard mode cannot scale to zero by itself",
+            cause="its autoscaler is the HorizontalPodAutoscaler, which keeps one replica",
+            remedy="use Knative mode, or a KEDA ScaledObject with external_scaler",
+        )
+    if endpoint.canary and not capabilities.standard_canary:
+        raise CapabilityMissing(
+            "this cluster's InferenceService cannot split traffic in Standard mode",
+            cause="spec.canary came with KServe v0.20; canaryTrafficPercent is ignored in Standard mode",
+            remedy="use Knative mode, upgrade KServe, or split traffic with an HTTPRoute over two InferenceServices",
+        )
+
+
+def _predictor(endpoint: Endpoint, model: ModelSource) -> type_json:
+    scale = {"scaleMetric": "concurrency", "scaleTarget": endpoint.concurrency} if endpoint.concurrency else {}
+    replicas = {"minReplicas": endpoint.min_replicas, "maxReplicas": endpoint.max_replicas}
+    return {
+        **replicas,
+        **scale,
+        **compact({"serviceAccountName": endpoint.service_account}),
+        **endpoint.compute.pod_fields(),
+        "model": model.manifest(endpoint.compute),
+    }
+
+
+def _standard_canary(endpoint: Endpoint, canary: Canary) -> type_json:
+    """One entry of ``spec.canary``. It runs a fixed number of replicas: KServe's webhook refuses autoscaling fields in it.
+
+    Replicas are given outright, as many as the share needs; left out, KServe derives them from the share and a small one
+    gets none to answer with (kserve#5983 reports 503s). The model's container is named here and nowhere else: the CRD
+    asks for ``canary[].predictor.model.name``, and not for the same field of the predictor.
+    """
+    replicas = max(1, -(-max(1, endpoint.min_replicas) * canary.percent // 100))
+    predictor = {
+        "name": canary.name,
+        "minReplicas": replicas,
+        **endpoint.compute.pod_fields(),
+        "model": {"name": MODEL_CONTAINER, **canary.model.manifest(endpoint.compute)},
+    }
+    return {"trafficPercent": canary.percent, "predictor": predictor}
+
+
+class Runtime(Value):
+    """A ClusterServingRuntime that we ship. ``image`` is pinned by digest."""
+
+    name: str
+    image: str
+    formats: tuple[ModelFormat, ...] = Field(min_length=1)
+    args: tuple[str, ...] = ()
+    protocol: Literal["v1", "v2"] = "v2"
+    port: int = Field(default=8080, ge=1, le=65535)
+    compute: Compute = Compute()
+
+
+def serving_runtime(runtime: Runtime, origin: Origin, capabilities: Capabilities) -> type_json:
+    """Return a ClusterServingRuntime (``serving.kserve.io/v1alpha1``, its only version).
+
+    ``autoSelect`` stays off: a runtime that selects itself would take over models that other teams left to KServe's choice.
+    The container must be called ``kserve-container``; under another name the InferenceService's model settings are lost.
+    """
+    capabilities.require(RUNTIME_API, "ClusterServingRuntime", remedy="install KServe")
+    container = {
+        "name": MODEL_CONTAINER,
+        "image": runtime.image,
+        "args": list(runtime.args),
+        "ports": [{"containerPort": runtime.port, "protocol": "TCP"}],
+        "resources": runtime.compute.resources(),
+    }
+    formats = [{"name": _FORMAT_NAME.get(name, name), "autoSelect": False} for name in runtime.formats]
+    spec = {
+        "supportedModelFormats": formats,
+        "protocolVersions": [runtime.protocol],
+        "containers": [compact(container)],
+    }
+    return manifest(
+        RUNTIME_API, "ClusterServingRuntime", runtime.name, None, origin, {"spec": spec}, component="serving-runtime"
+    )
+
+
+class LanguageModel(Value):
+    """One LLMInferenceService. ``tensor_parallel`` is the number of accelerators that share one replica's weights."""
+
+    name: str
+    namespace: str
+    uri: str = Field(pattern=r"^[a-z][a-z0-9+.-]*://.+$")
+    served_name: str
+    replicas: int = Field(default=1, ge=1)
+    tensor_parallel: int = Field(default=1, ge=1)
+    compute: Compute = Compute()
+    scheduler: bool = True
+    """Route by load and cached prefixes (an InferencePool) rather than round robin."""
+
+
+def llm_inference_service(model: LanguageModel, origin: Origin, capabilities: Capabilities) -> type_json:
+    """Return an LLMInferenceService (``v1alpha2``, the storage version since KServe v0.17).
+
+    ``replicas`` and ``scaling`` exclude each other (a rule of the CRD); we set ``replicas``. Empty ``gateway`` and ``route``
+    ask KServe for managed ones; left out there is no way in at all. The container is ``main``: under any other name it
+    runs beside the model server in place of configuring it.
+
+    Raises:
+        CapabilityMissing: the kind is not served in v1alpha2.
+        InvalidInput: fewer accelerators per replica than the tensor parallelism needs.
+    """
+    capabilities.require(LLM_API, "LLMInferenceService", remedy="upgrade KServe to v0.17, or use an InferenceService")
+    if not model.compute.claim_template and model.compute.accelerators < model.tensor_parallel:
+        raise InvalidInput(
+            f"{model.tensor_parallel} accelerators per replica are needed, {model.compute.accelerators} are asked for",
+            remedy="raise compute.accelerators to tensor_parallel",
+        )
+    router: type_json = {"gateway": {}, "route": {}}
+    if model.scheduler:
+        router["scheduler"] = {}
+    spec = {
+        "model": {"uri": model.uri, "name": model.served_name},
+        "replicas": model.replicas,
+        "parallelism": {"tensor": model.tensor_parallel},
+        "router": router,
+        "template": {
+            **model.compute.pod_fields(),
+            "containers": [{"name": "main", "resources": model.compute.resources()}],
+        },
+    }
+    return manifest(
+        LLM_API, "LLMInferenceService", model.name, model.namespace, origin, {"spec": spec}, component="llm"
+    )
+
+
+def endpoint_name(model: str, environment: str | None = None) -> str:
+    """Return the InferenceService's name for a model: stable over versions, so that versions share one endpoint.
+
+    At most 40 characters: KServe appends ``-predictor-default`` and the namespace to it in host names and Service names,
+    and each DNS label of those ends at 63.
+    """
+    return object_name(model, *([environment] if environment else []), length=40)

@@ -1,0 +1,120 @@
+"""The LiteLLM proxy's configuration, as the object its ``config.yaml`` holds. LiteLLM itself is never imported.
+
+The proxy takes a configuration that cannot work and fails at request time; what is known to do so is refused here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from pydantic import Field
+
+from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.model import Value, type_json
+from ai_platform_mcp.manifests.common import compact
+
+
+class Deployment(Value):
+    """One server behind a group. The key is named by its environment variable, never carried."""
+
+    group: str = Field(min_length=1)
+    model: str = Field(pattern=r"^[a-z0-9_]+/.+$")
+    """Provider and model as LiteLLM writes them, such as ``openai/vision-v3`` for any OpenAI-compatible server."""
+    api_base: str = Field(pattern=r"^https?://.+$")
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Z_][A-Z0-9_]*$")
+    tier: Literal["edge", "cloud"]
+    timeout_seconds: int = Field(default=30, ge=1)
+
+    def manifest(self) -> type_json:
+        """Return the entry of ``model_list``."""
+        key = f"os.environ/{self.api_key_env}" if self.api_key_env else None
+        params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": self.timeout_seconds}
+        return {"model_name": self.group, "litellm_params": compact(params), "model_info": {"tier": self.tier}}
+
+
+class Fallback(Value):
+    """Where requests of a group go when it fails, in order."""
+
+    group: str
+    to: tuple[str, ...] = Field(min_length=1)
+
+
+class Proxy(Value):
+    """A whole proxy configuration."""
+
+    deployments: tuple[Deployment, ...] = Field(min_length=1)
+    fallbacks: tuple[Fallback, ...] = ()
+    allowed_fails: int = Field(default=1, ge=0)
+    cooldown_seconds: int = Field(default=30, ge=1)
+    retries: int = Field(default=0, ge=0, le=5)
+
+
+def proxy_config(proxy: Proxy) -> type_json:
+    """Return the configuration.
+
+    Edge first is said by groups and fallbacks: clients call the edge group, and its fallbacks are cloud groups. The strategy
+    stays ``simple-shuffle``: ``latency-based-routing`` prefers whoever is faster, which leaves a cheaper, slower edge idle.
+    ``allowed_fails`` and ``cooldown_time`` are always set: a group with one deployment has no circuit breaker without them
+    (litellm#40405), and a dead edge then costs every request its full time-out.
+
+    Raises:
+        InvalidInput: a fallback names a group that no deployment has (LiteLLM fails on it at request time only), a group
+            falls back to itself or in a circle, an edge group has no cloud behind it, or two tiers share a group.
+    """
+    _check(proxy)
+    tiers = {deployment.group: deployment.tier for deployment in proxy.deployments}
+    ordered = sorted(proxy.deployments, key=lambda d: tiers[d.group] != "edge")
+    return {
+        "model_list": [deployment.manifest() for deployment in ordered],
+        "router_settings": {
+            "routing_strategy": "simple-shuffle",
+            "fallbacks": [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks],
+            "allowed_fails": proxy.allowed_fails,
+            "cooldown_time": proxy.cooldown_seconds,
+            "num_retries": proxy.retries,
+        },
+        "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+    }
+
+
+def _check(proxy: Proxy) -> None:
+    tiers: dict[str, set[str]] = {}
+    for deployment in proxy.deployments:
+        tiers.setdefault(deployment.group, set()).add(deployment.tier)
+    if mixed := sorted(group for group, found in tiers.items() if len(found) > 1):
+        raise InvalidInput(
+            f"group {mixed[0]} mixes edge and cloud",
+            cause="requests are shuffled over a group's deployments, so edge would not come first",
+            remedy="make one group per tier and fall back from edge to cloud",
+        )
+    chain = {fallback.group: fallback.to for fallback in proxy.fallbacks}
+    if twice := [group for group, count in Counter(f.group for f in proxy.fallbacks).items() if count > 1]:
+        raise InvalidInput(f"group {twice[0]} has two fallback lists", remedy="join them in order")
+    named = {*chain, *(target for targets in chain.values() for target in targets)}
+    if missing := sorted(named - set(tiers)):
+        raise InvalidInput(
+            f"fallback group {missing[0]} has no deployment",
+            cause="LiteLLM accepts it and fails when the fallback is needed",
+            remedy=f"add a deployment to it, or use one of {', '.join(sorted(tiers))}",
+        )
+    for group, found in sorted(tiers.items()):
+        reached = _reached(group, chain)
+        if group in reached:
+            raise InvalidInput(f"group {group} falls back to itself", remedy="take the circle out of the fallbacks")
+        if "edge" in found and not any("cloud" in tiers[target] for target in reached):
+            raise InvalidInput(
+                f"edge group {group} has no cloud to fall back to", remedy="add a fallback to a cloud group"
+            )
+
+
+def _reached(group: str, chain: dict[str, tuple[str, ...]]) -> set[str]:
+    """Every group that a failing request can be passed on to."""
+    reached: set[str] = set()
+    waiting = list(chain.get(group, ()))
+    while waiting:
+        target = waiting.pop()
+        if target not in reached:
+            reached.add(target)
+            waiting.extend(chain.get(target, ()))
+    return reached
