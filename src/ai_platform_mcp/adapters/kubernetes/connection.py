@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -153,6 +154,8 @@ def _check(config: ClusterConfig) -> None:
 
 async def _connect(config: ClusterConfig) -> Connection:
     """Load credentials and build the client; files, TLS context and the import (0.9 s) stay off the event loop."""
+    _check_file(config)
+    await anyio.to_thread.run_sync(_import_client, abandon_on_cancel=True)  # its time is not the cluster's
     try:
         with anyio.fail_after(config.request_seconds):
             configuration = await anyio.to_thread.run_sync(_blank, config, abandon_on_cancel=True)
@@ -171,12 +174,20 @@ async def _connect(config: ClusterConfig) -> Connection:
     return Connection(config, client, connector, host=str(configuration.host))
 
 
-def _blank(config: ClusterConfig) -> Configuration:
+def _check_file(config: ClusterConfig) -> None:
     if config.kubeconfig is not None and not config.kubeconfig.is_file():
         raise Misconfigured(
             f"The kubeconfig of cluster {config.info.name!r} does not exist: {config.kubeconfig}.",
             remedy="Correct `kubeconfig` in the settings.",
         )
+
+
+def _import_client() -> None:
+    for name in ("kubernetes.aio.client", "kubernetes.aio.config"):
+        import_module(name)
+
+
+def _blank(config: ClusterConfig) -> Configuration:
     from kubernetes.aio.client import Configuration
 
     return Configuration(connection_pool_maxsize=config.pool)

@@ -133,6 +133,7 @@ class Transport:
         if not request.reads:
             require_permit(request.what)
         seconds = seconds or self._connections.config(cluster).request_seconds
+        await self._connections.get(cluster)
         attempts = _Attempts(deadline=time.monotonic() + seconds)
         try:
             with anyio.fail_after(seconds):

@@ -15,7 +15,7 @@ from ai_platform_mcp.core.model import type_json
 
 _MOST_BYTES = 64 * 1024 * 1024
 """No list page comes near this; whoever sends more is no API server."""
-_MOST_ERROR_BYTES = 64 * 1024
+_MOST_ERROR_BYTES = 1024 * 1024
 
 
 class Unsent(Exception):
@@ -128,6 +128,8 @@ async def _read(response: Any, most: int) -> bytes:
     size = 0
     async for chunk in response.content.iter_any():
         size += len(chunk)
+        if size > most and response.status >= 300:
+            return b""  # the code says that it was refused; nobody needs that much of an explanation
         if size > most:
             raise Silent(f"an answer of more than {most} bytes")
         chunks.append(chunk)
@@ -142,10 +144,16 @@ async def _lines(response: Any) -> AsyncIterator[type_json]:
             raise Silent("a watch event without an end")
         for line in lines:
             if line.strip():
-                event = _decode(line)
-                if event is None:
-                    raise Silent("a watch event that is no JSON object")
-                yield event
+                yield _event(line)
+    if rest.strip():
+        yield _event(rest)
+
+
+def _event(line: bytes) -> type_json:
+    event = _decode(line)
+    if event is None:
+        raise Silent("a watch event that is no JSON object")
+    return event
 
 
 def _decode(data: bytes) -> type_json | None:
