@@ -130,7 +130,7 @@ async def _nodes(params: EdgeParams, readers: Readers) -> Draft:
 
 def _targets(chosen: Sequence[NodeRow], cluster: ClusterInfo) -> tuple[Target, ...]:
     """Return one target per environment and site. An edge node that says no environment serves production: the safe reading."""
-    found = {(_environment(row, cluster), row.region, row.site) for row in chosen}
+    found: set[tuple[Environment, str, str]] = {(_environment(row, cluster), row.region, row.site) for row in chosen}
     return tuple(
         Target(environment=environment, cluster=cluster.name, cloud="edge", region=region, site=site)
         for environment, region, site in sorted(found)
@@ -142,7 +142,7 @@ def _environment(row: NodeRow, cluster: ClusterInfo) -> Environment:
 
 
 def _read_environment(said: str | None) -> Environment:
-    return cast("Environment", said) if said in ENVIRONMENTS else "production"
+    return said if said in ENVIRONMENTS else "production"
 
 
 # --- rollouts --------------------------------------------------------------------------------------------------------
