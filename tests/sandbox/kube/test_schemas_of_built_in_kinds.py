@@ -150,3 +150,20 @@ def test_a_crd_of_a_user_is_judged_like_any_other() -> None:
     assert made.default({"spec": {}}) == {"spec": {"size": 3}}
     assert made.list_rule(["spec", "tags"]) == ListRule("set")
     assert schema_from_crd({"name": "v1"}).unknown_fields({"anything": {"goes": 1}}) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "fits"),
+    [
+        ("^a$", "a\n", False),
+        ("^a$", "a", True),
+        ("^(?i)a$", "A", True),
+        ("^[$|]+$", "$|", True),
+        ("^[$|]+$", "a", False),
+        (r"^\pL+$", "anything", True),  # Go's engine alone knows this class
+    ],
+)
+def test_patterns_are_read_as_go_reads_them(pattern: str, value: str, fits: bool) -> None:
+    node = {"type": "object", "properties": {"spec": {"type": "string", "pattern": pattern}}}
+    made = schema_from_crd({"name": "v1", "schema": {"openAPIV3Schema": node}})
+    assert (made.errors({"spec": value}) == []) == fits

@@ -65,13 +65,23 @@ def _int64(value: object) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """A Go pattern for Python: a flag group may follow the anchor there, and `$` is the very end of the text."""
-    return re.compile(re.sub(r"(?<!\\)\$(?=$|[|)])", r"\\Z", pattern.replace("^(?i)", "(?i)^")))
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """A Go pattern for Python: a flag group may follow the anchor there, and `$` is the very end of the text.
+
+    None for what only Go's engine knows (``\\pL`` and the like, in CRDs of users): such a pattern is not checked.
+    """
+    flags_first = pattern.replace("^(?i)", "(?i)^")
+    for candidate in (re.sub(r"(?<!\\)\$(?=$|[|)])", r"\\Z", flags_first), flags_first):
+        try:
+            return re.compile(candidate)
+        except re.error:
+            continue
+    return None
 
 
 def _pattern(_validator: Any, pattern: str, value: object, _node: Json) -> Iterator[ValidationError]:
-    if isinstance(value, str) and not _compiled(pattern).search(value):
+    compiled = _compiled(pattern) if isinstance(value, str) else None
+    if compiled and isinstance(value, str) and not compiled.search(value):
         yield ValidationError("pattern")
 
 
