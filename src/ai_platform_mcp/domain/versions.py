@@ -24,7 +24,7 @@ _SUFFIXES = {
     ".onnx": "onnx", ".plan": "tensorrt", ".engine": "tensorrt", ".pt": "pytorch", ".pth": "pytorch",
     ".joblib": "sklearn", ".bst": "xgboost", ".xml": "openvino", ".pmml": "pmml", ".safetensors": "huggingface",
 }  # fmt: skip
-_LOCAL = ("file:", "models:", "runs:", "mlflow-artifacts:", "dbfs:")
+_LOCAL = ("models:", "runs:", "mlflow-artifacts:", "dbfs:")
 """Schemes that mean something to the registry, and nothing to a serving runtime."""
 
 
@@ -57,6 +57,14 @@ def parse_model(text: str, environment: Environment) -> Wanted:
     if environment == "production":
         return Wanted(model=name, by="alias", key=PRODUCTION_ALIAS)
     return Wanted(model=name, by="latest")
+
+
+def check_name(text: str) -> None:
+    """Raise InvalidInput unless the text is the plain name of a model, without alias or version."""
+    if not re.fullmatch(_WORD, text):
+        raise InvalidInput(
+            f"{text[:80]!r} is no model name.", remedy="Use letters, digits, dots, dashes and underscores."
+        )
 
 
 def format_of(version: VersionRow, model: ModelRow | None, run: RunRow | None) -> str:

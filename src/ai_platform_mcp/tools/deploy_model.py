@@ -40,26 +40,21 @@ class DeployModelParams(WriteParams):
     """Which version goes where, how carefully and how large."""
 
     model: Annotated[
-        str,
-        Field(
-            description="name, name@alias or name:version; bare: champion in production, else newest", max_length=512
-        ),
+        str, Field(description="name, name@alias, name:version; bare: champion in production, else newest")
     ]
     target: Literal["cloud", "edge", "auto"] = "auto"
     environment: Environment = "dev"
     cluster: str = ""
     namespace: str = ""
     regions: tuple[str, ...] = ()
-    sites: Annotated[tuple[str, ...], Field(description="edge sites; empty: all")] = ()
-    canary_percent: Annotated[
-        int | None, Field(description="first step; 0: all at once; production: 10", ge=0, le=100)
-    ] = None
-    slo_ms: Annotated[int | None, Field(description="p95 wanted", ge=1)] = None
+    sites: Annotated[tuple[str, ...], Field(description="edge")] = ()
+    canary_percent: Annotated[int | None, Field(description="first step; 0: all at once", ge=0, le=100)] = None
+    slo_ms: Annotated[int | None, Field(description="p95", ge=1)] = None
     min_replicas: Annotated[int | None, Field(ge=0)] = None
     max_replicas: Annotated[int | None, Field(ge=1)] = None
-    accelerator: Annotated[str, Field(description="per replica, e.g. a100", max_length=63)] = ""
-    runtime: Annotated[str, Field(description="ServingRuntime", max_length=253)] = ""
-    force: Annotated[bool, Field(description="take over fields of other managers")] = False
+    accelerator: str = ""
+    runtime: str = ""
+    force: Annotated[bool, Field(description="take other managers' fields")] = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +77,8 @@ class DeployModel:
     name: ClassVar[str] = "deploy_model"
     title: ClassVar[str] = "Deploy a model"
     description: ClassVar[str] = (
-        "Serve a registered model version: cloud (KServe), edge (rollout in waves) or auto, which decides by format, "
-        "memory, measured latency, residency and fleet. A version that serves already stays stable behind a canary."
+        "Serve a model version: cloud (KServe), edge (rollout in waves) or auto, by format, memory, latency, residency and "
+        "fleet. What serves already stays stable behind a canary."
     )
     params: ClassVar[type[WriteParams]] = DeployModelParams
     destructive: ClassVar[bool] = True
@@ -373,6 +368,9 @@ def _risks(world: _World) -> tuple[Risk, ...]:
                 severity="warning", text="Nothing pins the artifact by digest: its bytes could change under this plan."
             )
         )
+    if chosen.version.source.startswith("file:"):
+        text = "The source is a file path: it serves only where that path is mounted into the pods."
+        found.append(Risk(severity="warning", text=text))
     if world.where.environment == "production" and PRODUCTION_ALIAS not in chosen.facts.aliases:
         found.append(Risk(severity="warning", text=f"{chosen.version.version} is not the {PRODUCTION_ALIAS}."))
     if live is not None and "aiplatform.dev/model" not in labels_of(live):

@@ -31,19 +31,19 @@ class RequestGpuParams(WriteParams):
     """What is needed, for how long, and within which bounds."""
 
     purpose: Literal["train", "batch", "serve", "dev"]
-    accelerator: Annotated[str, Field(description="a100, h100, tpu-v5e; empty: cheapest", max_length=63)] = ""
-    count: Annotated[int, Field(description="devices per node", ge=1, le=64)] = 1
-    nodes: Annotated[int, Field(ge=1, le=256)] = 1
-    hours: Annotated[int | None, Field(description="required unless purpose=serve", ge=1, le=8760)] = None
+    accelerator: Annotated[str, Field(description="a100, h100, tpu-v5e; empty: any")] = ""
+    count: Annotated[int, Field(description="devices per node", ge=1)] = 1
+    nodes: Annotated[int, Field(ge=1)] = 1
+    hours: Annotated[int | None, Field(description="required unless serve", ge=1)] = None
     capacity: Literal["auto", "on_demand", "spot"] = "auto"
-    checkpoint: Annotated[str, Field(description="URI of saved state; spot needs it", max_length=500)] = ""
-    max_hourly_dollars: Annotated[int | None, Field(ge=1)] = None
+    checkpoint: Annotated[str, Field(description="URI; spot needs it")] = ""
+    max_hourly_dollars: int | None = None
     regions: tuple[str, ...] = ()
     environment: Environment = "dev"
     cluster: str = ""
     namespace: str = ""
     queue: str = ""
-    image: Annotated[str, Field(description="empty: only hold the devices", max_length=500)] = ""
+    image: Annotated[str, Field(description="empty: only hold devices")] = ""
     command: tuple[str, ...] = ()
 
 
@@ -53,8 +53,8 @@ class RequestGpu:
     name: ClassVar[str] = "request_gpu"
     title: ClassVar[str] = "Request accelerators"
     description: ClassVar[str] = (
-        "Run a job on GPUs or TPUs through Kueue. Picks the cheapest fitting pool that starts soonest over clouds, spot and "
-        "quota; says price, queue forecast and alternatives."
+        "Run a job on GPUs or TPUs through Kueue, in the cheapest fitting pool that starts soonest. "
+        "Says price, queue forecast and alternatives."
     )
     params: ClassVar[type[WriteParams]] = RequestGpuParams
     destructive: ClassVar[bool] = False

@@ -22,6 +22,7 @@ from ai_platform_mcp.domain.placement import Need
 from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.domain.retraining import TrainingRun, facts_of, history
 from ai_platform_mcp.domain.retraining import running as running_of
+from ai_platform_mcp.domain.versions import check_name
 from ai_platform_mcp.manifests import argo
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, EnvVar, Origin, label_value, object_name
 from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, TRAINJOB_API, RuntimeRef, Training, training_job
@@ -37,18 +38,16 @@ _PARAMETER = re.compile(r"^([A-Za-z_][A-Za-z0-9_.-]{0,62})=(.*)$", re.S)
 class TriggerRetrainingParams(WriteParams):
     """Which model, why, and what differs from its golden path."""
 
-    model: Annotated[
-        str, Field(description="need not be registered yet", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")
-    ]
+    model: Annotated[str, Field(description="need not be registered")]
     reason: Literal["manual", "drift", "performance", "schedule", "data"] = "manual"
-    golden_path: Annotated[str, Field(description="training template", max_length=63)] = "finetune"
-    parameters: Annotated[tuple[str, ...], Field(description="name=value overrides", max_length=64)] = ()
-    accelerator: Annotated[str, Field(max_length=63)] = ""
-    count: Annotated[int | None, Field(description="devices per node", ge=1, le=64)] = None
-    nodes: Annotated[int | None, Field(ge=1, le=256)] = None
-    hours: Annotated[int | None, Field(ge=1, le=8760)] = None
+    golden_path: str = "finetune"
+    parameters: Annotated[tuple[str, ...], Field(description="name=value")] = ()
+    accelerator: str = ""
+    count: Annotated[int | None, Field(description="devices per node", ge=1)] = None
+    nodes: Annotated[int | None, Field(ge=1)] = None
+    hours: Annotated[int | None, Field(ge=1)] = None
     capacity: Literal["auto", "on_demand", "spot"] = "auto"
-    checkpoint: Annotated[str, Field(description="URI; spot needs it", max_length=500)] = ""
+    checkpoint: Annotated[str, Field(description="URI; spot needs it")] = ""
     environment: Environment = "dev"
     cluster: str = ""
     namespace: str = ""
@@ -68,8 +67,8 @@ class TriggerRetraining:
     name: ClassVar[str] = "trigger_retraining"
     title: ClassVar[str] = "Train or retrain a model"
     description: ClassVar[str] = (
-        "Start a training run from a golden path (empty arguments take its defaults). Returns the active run if there is "
-        "one; automatic reasons need cooldown, drift and performance loss. Never registers or promotes."
+        "Start a training run from a golden path, whose defaults fill what is left out. Returns the active run if there is "
+        "one; drift and performance must both be measured. Never registers or promotes."
     )
     params: ClassVar[type[WriteParams]] = TriggerRetrainingParams
     destructive: ClassVar[bool] = False
@@ -77,6 +76,7 @@ class TriggerRetraining:
     async def plan(self, params: TriggerRetrainingParams, readers: Readers, context: PlanContext) -> Draft:
         """Return the training job that would be submitted, or a draft without steps that names the active run."""
         path = golden_path(readers, params.golden_path)
+        check_name(params.model)
         where = await find_place(
             readers,
             context,
@@ -282,7 +282,7 @@ def _need(params: TriggerRetrainingParams, path: type_json) -> Need:
         nodes=params.nodes or _whole(path, "nodes") or 1,
         hours=hours,
         capacity=params.capacity,
-        checkpoint=bool(_checkpoint(params, path)),
+        checkpoint=bool(params.checkpoint or path.get("checkpoint")),
     )
 
 
@@ -292,7 +292,7 @@ def _whole(path: type_json, key: str) -> int | None:
 
 
 def _checkpoint(params: TriggerRetrainingParams, path: type_json) -> str:
-    """Return where checkpoints go: a path that only says «true» is no place, so it does not count."""
+    """Return where checkpoints go, empty where the golden path's program knows that itself (``checkpoint: true``)."""
     said = params.checkpoint or path.get("checkpoint")
     return said if isinstance(said, str) else ""
 
