@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,15 @@ class ListSource:
 
     def samples(self, labels: LabelSet, start_ms: int, end_ms: int) -> list[Sample]:
         return [sample for sample in self.data.get(labels, []) if start_ms <= sample[0] <= end_ms]
+
+    def latest(self, labels: LabelSet, moments: Sequence[int], lookback_ms: int) -> list[Sample | None]:
+        samples = self.data.get(labels, [])
+        times = [moment for moment, _ in samples]
+        newest: list[Sample | None] = []
+        for moment in moments:
+            index = bisect_right(times, moment) - 1
+            newest.append(samples[index] if index >= 0 and times[index] >= moment - lookback_ms else None)
+        return newest
 
     def families(self) -> list[Family]:
         return [Family(name, "gauge", "from a list") for name in sorted({dict(labels)[NAME] for labels in self.data})]

@@ -176,6 +176,32 @@ def test_what_controllers_register_for_a_model_carries_its_identity() -> None:
             )
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_the_newest_sample_is_the_last_of_all_samples_within_the_lookback(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("newest")
+    clock = FixedClock(NOW - timedelta(minutes=data.draw(st.integers(0, 20))))
+    world = MetricsWorld(folder / "w.sqlite", clock, 3)
+    kind = data.draw(st.sampled_from(["counter", "gauge", "histogram"]))
+    params = {"level": 5.0, "jitter": 0.3} if kind == "gauge" else {"rate": 3.0, "swing": 0.4}
+    (key,) = world.register(SeriesSpec("x", kind, {}, params, NOW_MS - 3 * HOUR))  # type: ignore[arg-type]
+    if data.draw(st.booleans()):
+        world.stop(key, NOW_MS - 2 * HOUR)
+        gap = data.draw(st.integers(0, 900_000))
+        world.register(SeriesSpec("x", kind, {}, params, NOW_MS - 2 * HOUR + gap))  # type: ignore[arg-type]
+    labels = data.draw(st.sampled_from(world.series((), 0, NOW_MS)))
+    moments = data.draw(st.lists(st.integers(NOW_MS - 4 * HOUR, NOW_MS + HOUR), min_size=1, max_size=8))
+    lookback = data.draw(st.sampled_from([20_000, 300_000]))
+    everything = world.samples(labels, 0, NOW_MS + DAY)
+    expected = [
+        max((sample for sample in everything if moment - lookback <= sample[0] <= moment), default=None)
+        for moment in moments
+    ]
+    assert world.latest(labels, moments, lookback) == expected
+
+
 SHARES = st.tuples(st.floats(0, 0.6), st.floats(0, 0.35))
 
 

@@ -166,16 +166,14 @@ class Evaluator:
     def _selected(self, selector: Selector) -> Iterator[tuple[LabelSet, Values, Values]]:
         """Labels, values and sample times in seconds of an instant selector: the newest sample within the lookback."""
         references = self._references(selector.offset_ms, selector.at)
-        for labels, points in self._fetch(selector, min(references) - LOOKBACK_MS, max(references)):
-            moments = [moment for moment, _ in points]
-            values: Values = []
-            times: Values = []
-            for reference in references:
-                index = bisect_right(moments, reference) - 1
-                fresh = index >= 0 and moments[index] >= reference - LOOKBACK_MS
-                values.append(points[index][1] if fresh else None)
-                times.append(moments[index] / 1000 if fresh else None)
-            yield labels, values, times
+        source = self._query.source
+        for labels in source.series(selector.matchers, min(references) - LOOKBACK_MS, max(references)):
+            found = source.latest(labels, references, LOOKBACK_MS)
+            self._query.budget.spend(len(found))
+            if any(sample is not None for sample in found):
+                values: Values = [None if sample is None else sample[1] for sample in found]
+                times: Values = [None if sample is None else sample[0] / 1000 for sample in found]
+                yield labels, values, times
 
     def _cut(self, points: list[Sample], references: list[int], range_ms: int) -> list[Window | None]:
         moments = [moment for moment, _ in points]
@@ -187,7 +185,6 @@ class Evaluator:
             if first == last:
                 windows.append(None)
                 continue
-            self._query.budget.spend(0)
             windows.append(Window(moments[first:last], values[first:last], reference - range_ms, reference, step))
         return windows
 

@@ -101,6 +101,10 @@ class SampleSource(Protocol):
         """The samples of one series in the closed interval, oldest first."""
         ...
 
+    def latest(self, labels: LabelSet, moments: Sequence[int], lookback_ms: int) -> list[Sample | None]:
+        """For each moment, the newest sample of one series not after it and not older than the lookback."""
+        ...
+
     def families(self) -> list[Family]:
         """Name, type and help of every family."""
         ...

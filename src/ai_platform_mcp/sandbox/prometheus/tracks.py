@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ai_platform_mcp.sandbox.prometheus.model import NAME, LabelSet, MetricType, Sample, label_set
 from ai_platform_mcp.sandbox.prometheus.shapes import (
@@ -21,8 +23,8 @@ from ai_platform_mcp.sandbox.prometheus.shapes import (
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds; the Prometheus client library's default."""
 
-_KEEP_AT_MOST = 1_000
-"""Ticks whose work a histogram remembers: some hours of it, so that thousands of series stay small in memory."""
+_LAST = threading.local()
+"""Per thread, the observations of the histogram that was asked for last."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class SeriesSpec:
     integral: bool = True
     buckets: tuple[float, ...] = LATENCY_BUCKETS
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name and the labels, as one text: what `change` and `stop` take."""
         inner = ",".join(f'{name}="{value}"' for name, value in label_set(self.labels))
@@ -104,7 +106,6 @@ class Life:
     segments: list[_Segment] = field(default_factory=list["_Segment"])
     _starts: list[float] = field(default_factory=list[float])
     _key: int = 0
-    _kept: tuple[tuple[range, int], list[tuple[int, float, float]]] | None = None
 
     def __post_init__(self) -> None:
         self._key = hash64(self.seed, self.spec.key)
@@ -144,7 +145,17 @@ class Life:
         offset = self.offset_ms
         return range(-(-(first - offset) // step) * step + offset, last + 1, step)
 
-    def samples(self, part: Part, ticks: range) -> list[Sample]:
+    def newest(self, moments: Sequence[int], lookback_ms: int) -> list[int | None]:
+        """For each moment, the last scrape time not after it and not older than the lookback."""
+        step, offset = self.spec.interval_s * 1000, self.offset_ms
+        found: list[int | None] = []
+        for moment in moments:
+            reached = moment if self.end_ms is None else min(moment, self.end_ms - 1)
+            tick = (reached - offset) // step * step + offset
+            found.append(tick if tick >= self.spec.start_ms and tick >= moment - lookback_ms else None)
+        return found
+
+    def samples(self, part: Part, ticks: Sequence[int]) -> list[Sample]:
         """The samples of one exposed series at these ticks."""
         if self.spec.type == "gauge":
             return [(tick, self._gauge(tick)) for tick in ticks]
@@ -173,25 +184,23 @@ class Life:
         value = self._segment(seconds)[1].main_at(seconds)
         return float(math.floor(value)) if self.spec.integral else value
 
-    def _histogram(self, part: Part, ticks: range) -> list[Sample]:
+    def _histogram(self, part: Part, ticks: Sequence[int]) -> list[Sample]:
         """Every segment adds its observations with its own distribution; sums of monotone terms stay monotone."""
         weights = [_weights(segment.params, part) for segment in self.segments]
-        closed = self._closed(weights)
-        whole = part.kind != "sum"
-        samples: list[Sample] = []
-        for tick, (index, main, tail) in zip(ticks, self._observations(ticks), strict=True):
-            main_weight, tail_weight = weights[index]
-            value = closed[index] + main_weight * main + tail_weight * tail
-            samples.append((tick, float(math.floor(value)) if whole else value))
-        return samples
+        terms = [(before, *both) for before, both in zip(self._closed(weights), weights, strict=True)]
+        rows = zip(ticks, self._observations(ticks), strict=True)
+        if part.kind == "sum":
+            return [(tick, (t := terms[i])[0] + t[1] * main + t[2] * tail) for tick, (i, main, tail) in rows]
+        floor = math.floor
+        return [(tick, float(floor((t := terms[i])[0] + t[1] * main + t[2] * tail))) for tick, (i, main, tail) in rows]
 
-    def _observations(self, ticks: range) -> list[tuple[int, float, float]]:
+    def _observations(self, ticks: Sequence[int]) -> list[tuple[int, float, float]]:
         """Per tick: its segment, and the ordinary and slow observations since that began.
 
         The buckets of one histogram are asked for one after the other over the same ticks: the last answer is kept.
         """
-        asked = (ticks, len(self.segments))
-        kept = self._kept
+        asked = (self.spec.key, id(self), ticks if isinstance(ticks, range) else tuple(ticks), len(self.segments))
+        kept: tuple[object, list[tuple[int, float, float]]] | None = getattr(_LAST, "observations", None)
         if kept is not None and kept[0] == asked:
             return kept[1]
         rows: list[tuple[int, float, float]] = []
@@ -200,8 +209,7 @@ class Life:
             index, segment = self._segment(seconds)
             main = segment.main_at(seconds) - segment.main_before
             rows.append((index, main, segment.tail_at(seconds) - segment.tail_before))
-        if len(rows) <= _KEEP_AT_MOST:
-            self._kept = (asked, rows)
+        _LAST.observations = (asked, rows)
         return rows
 
     def _closed(self, weights: list[tuple[float, float]]) -> list[float]:

@@ -144,6 +144,25 @@ class MetricsWorld:
         last = min(end_ms, self.now_ms())
         return [sample for life in lives for sample in life.samples(part, life.ticks(start_ms, last))]
 
+    def latest(self, labels: LabelSet, moments: Sequence[int], lookback_ms: int) -> list[Sample | None]:
+        """For each moment, the newest sample of one series not after it and not older than the lookback."""
+        with self._lock:
+            found = self._by_name.get(dict(labels).get(NAME, ""), {}).get(labels)
+            lives = [] if found is None else list(self._lives[found[0]])
+        newest: list[Sample | None] = [None] * len(moments)
+        if found is None:
+            return newest
+        now = self.now_ms()
+        for life in lives:
+            # A moment in the future sees the last scrape before now, if that is not too old for it.
+            ticks = life.newest([min(moment, now) for moment in moments], lookback_ms)
+            wanted = sorted({tick for tick in ticks if tick is not None})
+            values = dict(life.samples(found[1], wanted))
+            for index, (moment, tick) in enumerate(zip(moments, ticks, strict=True)):
+                if tick is not None and tick >= moment - lookback_ms:
+                    newest[index] = (tick, values[tick])
+        return newest
+
     def _names(self, matchers: Sequence[Matcher]) -> Iterable[str]:
         on_name = [matcher for matcher in matchers if matcher.name == NAME]
         for matcher in on_name:
