@@ -54,7 +54,7 @@ def listing_result(
         cursor: where in the listing this page begins.
         more: the backend's own token for the page after this listing; None where the listing is all there is.
     """
-    start = cursor or Cursor()
+    start, listing = cursor or Cursor(), _lean(listing)
     rest = listing.rows[start.skip :]
     rows = rest[:limit]
 
@@ -66,6 +66,25 @@ def listing_result(
         return max(tokens(result.text), json_tokens(result.data))
 
     return page(fit(len(rows), budget_of(verbose), cost))
+
+
+def _lean(listing: Listing) -> Listing:
+    """Leave out columns without any value; where all rows are of one cluster, say it once."""
+    rows, columns, facts = listing.rows, listing.columns, dict(listing.facts)
+    used = [place for place in range(len(columns)) if any(row[place] not in (None, "") for row in rows)]
+    clusters = {row[columns.index("cluster")] for row in rows} if "cluster" in columns else set[Cell]()
+    if len(clusters) == 1:
+        facts["cluster"] = clusters.pop()
+        used = [place for place in used if columns[place] != "cluster"]
+    if not rows:
+        return listing
+    return listing.model_copy(
+        update={
+            "columns": tuple(columns[place] for place in used),
+            "rows": tuple(tuple(row[place] for place in used) for row in rows),
+            "facts": facts,
+        }
+    )
 
 
 def _next(start: Cursor, count: int, left: int, more: str | None) -> str:
@@ -105,7 +124,9 @@ def _head(listing: Listing, shown: int, skip: int, total: int | None) -> str:
         else f"rows {skip + 1}-{skip + shown} of {total}"
     )
     age = listing.facts.get("age_seconds")
-    return f"{listing.kind}: {count if shown or total else 'none'}" + (f", {age} s old" if isinstance(age, int) else "")
+    where = f" in cluster {listing.facts['cluster']}" if "cluster" in listing.facts else ""
+    old = f", {age} s old" if isinstance(age, int) else ""
+    return f"{listing.kind}: {count if shown or total else 'none'}{where}{old}"
 
 
 def detail_result(

@@ -23,7 +23,7 @@ from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.domain.text import Listing
 from ai_platform_mcp.domain.views import Filters
 
-PART_SECONDS = 4.0
+PART_SECONDS = 8.0
 """How long the overview waits for one backend before it goes on without it."""
 
 Kind = Literal[

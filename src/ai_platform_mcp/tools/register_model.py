@@ -15,9 +15,20 @@ from ai_platform_mcp.core.tool import PlanContext, WriteParams
 from ai_platform_mcp.domain import evidence
 from ai_platform_mcp.domain.gates import GateResult, judge_gates, parse_threshold
 from ai_platform_mcp.domain.model_views import metrics_text
+from ai_platform_mcp.domain.versions import FORMAT, SIZE_MIB
 
 CHAMPION = "champion"
-CARRIED = (evidence.DIGEST, evidence.SIGNATURE, evidence.CARD, evidence.LICENCE, evidence.RESIDENCY)
+SOURCE = "aiplatform.source"
+"""Tag of a run: the address that training published the artifact under, where that is not the run's own artifact store."""
+CARRIED = (
+    evidence.DIGEST,
+    evidence.SIGNATURE,
+    evidence.CARD,
+    evidence.LICENCE,
+    evidence.RESIDENCY,
+    FORMAT,
+    SIZE_MIB,
+)
 """Evidence that a run's own tags may hold, taken over where the call does not say it."""
 
 
@@ -29,6 +40,7 @@ class RegisterParams(WriteParams):
         ""
     )
     source: Annotated[str, Field(description="artifact URI, e.g. oci://…@sha256:…")] = ""
+    format: Annotated[str, Field(description="of the weights: onnx, huggingface, sklearn …", max_length=40)] = ""
     licence: Annotated[str, Field(description="SPDX id", max_length=100)] = ""
     card: Annotated[str, Field(description="model card URI", max_length=500)] = ""
     thresholds: Annotated[tuple[str, ...], Field(description="gates: accuracy>=0.9", max_length=20)] = ()
@@ -126,12 +138,21 @@ def _check_measured(results: tuple[GateResult, ...], run: RunRow) -> None:
 
 def _tags(params: RegisterParams, run: RunRow, results: tuple[GateResult, ...]) -> dict[str, str]:
     tags = {key: run.tags[key] for key in CARRIED if run.tags.get(key)}
-    own = evidence.digest_of_version(params.source, {})
-    said = {evidence.LICENCE: params.licence, evidence.CARD: params.card, evidence.DIGEST: own or ""}
+    own = evidence.digest_of_version(_source(params, run), {})
+    said = {
+        evidence.LICENCE: params.licence,
+        evidence.CARD: params.card,
+        evidence.DIGEST: own or "",
+        FORMAT: params.format.lower(),
+    }
     tags |= {key: value for key, value in said.items() if value}
     if results:
         tags[evidence.GATES] = evidence.gates_tag(_gates(results, run))
     return tags
+
+
+def _source(params: RegisterParams, run: RunRow) -> str:
+    return params.source or run.tags.get(SOURCE) or f"{run.artifact_uri.rstrip('/')}/model"
 
 
 def _gates(results: tuple[GateResult, ...], run: RunRow) -> list[evidence.Gate]:
@@ -167,7 +188,7 @@ def _step(
         title=f"Create a version of {params.model} from run {run.run_id}"
         + (f", alias {params.alias}" if params.alias else ""),
         model=params.model,
-        source=params.source or f"{run.artifact_uri.rstrip('/')}/model",
+        source=_source(params, run),
         run_id=run.run_id,
         description=params.description,
         tags=tags,
@@ -187,7 +208,7 @@ async def _risks(
 ) -> tuple[Risk, ...]:
     risks: list[Risk] = []
     told = run.tags.get(evidence.DIGEST, "")
-    if told and tags[evidence.DIGEST] != told:
+    if told and tags.get(evidence.DIGEST) != told:
         risks.append(Risk(severity="danger", text=f"The source's digest is not the one the run recorded ({told})."))
     if evidence.digest_of_version(source, tags) is None:
         risks.append(Risk(severity="warning", text="Nothing pins the artifact: pass source as oci://…@sha256:…."))
