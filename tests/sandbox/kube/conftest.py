@@ -1,4 +1,4 @@
-"""A running sandbox API server per module, on a free port, in its own thread and event loop."""
+"""A running sandbox API server for all tests of this folder, on a free port, in its own thread and event loop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Sandbox:
         """Run a coroutine of the store on the server's own loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
 
-    def send(self, method: str, path: str, body: Any = None, *, token: str | None = None, **options: Any) -> httpx.Response:
+    def send(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **options: Any
+    ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token or self.token}", **options.pop("headers", {})}
         media = options.pop("media", None)
         if media:
@@ -63,7 +65,9 @@ class Sandbox:
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
         return self.send("POST", path, body, **options)
 
-    def patch(self, path: str, body: Any, media: str = "application/merge-patch+json", **options: Any) -> httpx.Response:
+    def patch(
+        self, path: str, body: Any, media: str = "application/merge-patch+json", **options: Any
+    ) -> httpx.Response:
         return self.send("PATCH", path, body, media=media, **options)
 
     def apply(self, path: str, body: Any, manager: str = "tester", **params: Any) -> httpx.Response:
@@ -112,7 +116,7 @@ class _Thread(threading.Thread):
             await task
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     thread = _Thread(tmp_path_factory.mktemp("sandbox"))
     thread.start()

@@ -14,7 +14,11 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 def viewer(sandbox: Sandbox) -> str:
     token = sandbox.run(sandbox.access.add_user("vera", ("viewers",)))
     subject = {"kind": "Group", "name": "viewers"}
-    binding = {"metadata": {"name": "viewers"}, "subjects": [subject], "roleRef": {"kind": "ClusterRole", "name": "view"}}
+    binding = {
+        "metadata": {"name": "viewers"},
+        "subjects": [subject],
+        "roleRef": {"kind": "ClusterRole", "name": "view"},
+    }
     assert sandbox.post(f"{RBAC}/clusterrolebindings", binding).status_code == 201
     return token
 
@@ -82,7 +86,10 @@ def test_a_service_account_works_with_its_token_until_it_ends(sandbox: Sandbox, 
     assert sandbox.get(path, token=token).status_code == 403
     subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
     role = {"kind": "ClusterRole", "name": "edit"}
-    sandbox.post(f"{RBAC}/namespaces/{namespace}/rolebindings", {"metadata": {"name": "e"}, "subjects": [subject], "roleRef": role})
+    sandbox.post(
+        f"{RBAC}/namespaces/{namespace}/rolebindings",
+        {"metadata": {"name": "e"}, "subjects": [subject], "roleRef": role},
+    )
     assert sandbox.get(path, token=token).status_code == 200
     assert sandbox.get("/api/v1/namespaces/default/configmaps", token=token).status_code == 403
     review = sandbox.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}).json()

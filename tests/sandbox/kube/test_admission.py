@@ -27,7 +27,9 @@ def test_a_quota_refuses_what_would_exceed_it_and_tells_its_use(sandbox: Sandbox
 
 def test_a_quota_of_gpus_adds_up_requests(sandbox: Sandbox, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}"
-    sandbox.post(f"{path}/resourcequotas", {"metadata": {"name": "g"}, "spec": {"hard": {"requests.nvidia.com/gpu": "8"}}})
+    sandbox.post(
+        f"{path}/resourcequotas", {"metadata": {"name": "g"}, "spec": {"hard": {"requests.nvidia.com/gpu": "8"}}}
+    )
 
     def asking(name: str, gpus: int) -> dict[str, Any]:
         body = pod(name)
@@ -40,9 +42,14 @@ def test_a_quota_of_gpus_adds_up_requests(sandbox: Sandbox, namespace: str) -> N
 
 
 def test_a_policy_in_cel_denies_with_its_message(sandbox: Sandbox, namespace: str) -> None:
-    rules = [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["deployments"]}]
+    rules = [
+        {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["deployments"]}
+    ]
     validations = [
-        {"expression": "object.spec.replicas <= variables.most", "messageExpression": "'at most ' + string(variables.most)"}
+        {
+            "expression": "object.spec.replicas <= variables.most",
+            "messageExpression": "'at most ' + string(variables.most)",
+        }
     ]
     policy = {
         "metadata": {"name": "small"},

@@ -60,16 +60,20 @@ def test_openapi_documents_hold_together(sandbox: Sandbox) -> None:
     for path in ("api/v1", "apis/apps/v1", "apis/kueue.x-k8s.io/v1beta2", "apis/serving.kserve.io/v1beta1"):
         document = sandbox.get(paths[path]["serverRelativeURL"])
         schemas = document.json()["components"]["schemas"]
-        used = set(part.split('"')[0] for part in document.text.split("#/components/schemas/")[1:])
+        used = {part.split('"')[0] for part in document.text.split("#/components/schemas/")[1:]}
         assert used <= schemas.keys()
         assert any("x-kubernetes-group-version-kind" in node for node in schemas.values())
     swagger = sandbox.get("/openapi/v2")
-    used = set(part.split('"')[0] for part in swagger.text.split("#/definitions/")[1:])
+    used = {part.split('"')[0] for part in swagger.text.split("#/definitions/")[1:]}
     assert used <= swagger.json()["definitions"].keys()
 
 
 def test_the_definitions_of_the_systems_are_listed(sandbox: Sandbox) -> None:
     crds = sandbox.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions").json()["items"]
     names = {crd["metadata"]["name"] for crd in crds}
-    assert {"clusterqueues.kueue.x-k8s.io", "edgerollouts.edge.aiplatform.dev", "inferenceservices.serving.kserve.io"} <= names
+    assert {
+        "clusterqueues.kueue.x-k8s.io",
+        "edgerollouts.edge.aiplatform.dev",
+        "inferenceservices.serving.kserve.io",
+    } <= names
     assert all(crd["status"]["conditions"] for crd in crds)

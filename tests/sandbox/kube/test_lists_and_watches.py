@@ -79,7 +79,9 @@ def test_a_watch_tells_changes_from_its_version_on(sandbox: Sandbox, namespace: 
         sandbox.post(path, pod("d"))
         sandbox.patch(f"{path}/d", {"metadata": {"labels": {"n": "1"}}})
         sandbox.send("DELETE", f"{path}/d")
-        told = [(event["type"], event["object"]["metadata"]["name"]) for event, _ in zip(events, range(3), strict=False)]
+        told = [
+            (event["type"], event["object"]["metadata"]["name"]) for _, event in zip(range(3), events, strict=False)
+        ]
     assert told == [("ADDED", "d"), ("MODIFIED", "d"), ("DELETED", "d")]
 
 
@@ -112,14 +114,18 @@ def test_a_streaming_list_ends_its_first_part_with_a_bookmark(sandbox: Sandbox, 
     assert refused.status_code == 422
 
 
-def test_a_watch_from_forgotten_history_is_expired(sandbox: Sandbox, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_from_forgotten_history_is_expired(
+    sandbox: Sandbox, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     old = sandbox.post(path, {"metadata": {"name": "a"}}).json()["metadata"]["resourceVersion"]
     monkeypatch.setattr("ai_platform_mcp.sandbox.kube.storage.HISTORY", 3)
     for index in range(15):
         sandbox.patch(f"{path}/a", {"data": {"n": str(index)}})
     monkeypatch.undo()
-    sandbox.store.storage.bucket("configmaps").compacted = int(sandbox.get(path).json()["metadata"]["resourceVersion"]) - 2
+    sandbox.store.storage.bucket("configmaps").compacted = (
+        int(sandbox.get(path).json()["metadata"]["resourceVersion"]) - 2
+    )
     with watching(sandbox, path, resourceVersion=old) as events:
         event = next(events)
     assert event["type"] == "ERROR"
@@ -157,7 +163,13 @@ def test_tables_and_metadata_are_given_to_who_asks(sandbox: Sandbox, namespace: 
     as_table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
     table = sandbox.get(path, headers={"Accept": as_table}).json()
     assert table["kind"] == "Table"
-    assert [column["name"] for column in table["columnDefinitions"]][:5] == ["Name", "Ready", "Status", "Restarts", "Age"]
+    assert [column["name"] for column in table["columnDefinitions"]][:5] == [
+        "Name",
+        "Ready",
+        "Status",
+        "Restarts",
+        "Age",
+    ]
     assert table["rows"][0]["cells"][:4] == ["a", "0/1", "Pending", "0"]
     assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
     only = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"

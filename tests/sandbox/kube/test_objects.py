@@ -65,7 +65,10 @@ def test_a_put_replaces_everything_and_moves_the_version(sandbox: Sandbox, names
 def test_a_write_that_changes_nothing_keeps_the_version(sandbox: Sandbox, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     old = sandbox.post(path, config_map("a", k="1")).json()
-    assert sandbox.send("PUT", f"{path}/a", old).json()["metadata"]["resourceVersion"] == old["metadata"]["resourceVersion"]
+    assert (
+        sandbox.send("PUT", f"{path}/a", old).json()["metadata"]["resourceVersion"]
+        == old["metadata"]["resourceVersion"]
+    )
 
 
 def test_a_stale_put_is_a_conflict(sandbox: Sandbox, namespace: str) -> None:
@@ -170,7 +173,11 @@ def test_a_pod_is_bound_once_and_its_log_is_text(sandbox: Sandbox, namespace: st
 
 
 def test_yaml_is_read_and_written(sandbox: Sandbox, namespace: str) -> None:
-    headers = {"Authorization": f"Bearer {sandbox.token}", "Content-Type": "application/yaml", "Accept": "application/yaml"}
+    headers = {
+        "Authorization": f"Bearer {sandbox.token}",
+        "Content-Type": "application/yaml",
+        "Accept": "application/yaml",
+    }
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {k: v}\n"
     made = sandbox.http.post(f"/api/v1/namespaces/{namespace}/configmaps", content=text, headers=headers)
     assert made.status_code == 201

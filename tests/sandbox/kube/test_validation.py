@@ -49,7 +49,12 @@ def test_fields_that_are_not_there_any_more_are_refused_by_name(
     refused = create(sandbox, path, spec)
     assert refused.status_code == 400
     assert f'strict decoding error: unknown field "{unknown}"' in refused.json()["message"]
-    assert refused.json()["message"].split(" in version ")[0] in ("InferenceService", "ClusterQueue", "Service", "ResourceClaimTemplate")
+    assert refused.json()["message"].split(" in version ")[0] in (
+        "InferenceService",
+        "ClusterQueue",
+        "Service",
+        "ResourceClaimTemplate",
+    )
 
 
 @pytest.mark.parametrize(
