@@ -98,7 +98,7 @@ class App:
 
     async def settle(self, approval_id: str, principal: Principal, approve: bool, comment: str) -> ApprovalRecord:
         """Settle an approval by the approver's own verified login."""
-        return await (await self.wiring()).approvals.settle_as(approval_id, principal, approve, comment)
+        return await (await self.wiring()).approvals.settle_as(approval_id, principal, approve=approve, comment=comment)
 
     async def readers(self) -> Readers:
         """Return the readers."""
@@ -138,7 +138,7 @@ class App:
         box = await process.ensure_up(settings.state_dir) if settings.sandboxed else None
         await anyio.to_thread.run_sync(lambda: settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700))
         journal = SqlJournal(settings.journal_url or f"sqlite:///{settings.state_dir / 'journal.sqlite'}", self.clock)
-        self._stack.push_async_callback(journal.aclose)
+        self._stack.callback(journal.close)
         approvals = SignedApprovals(journal, settings.state_dir / "approvals.key")
         connections = Connections(self._clusters(box))
         self._stack.push_async_callback(connections.aclose)
@@ -202,17 +202,16 @@ class App:
         return MlflowRegistry(uri, self.settings.mlflow.seconds)
 
     def _metrics(self, box: process.Status | None):
+        from ai_platform_mcp.adapters.prometheus.client import PrometheusClient
         from ai_platform_mcp.adapters.prometheus.reader import PrometheusMetrics
 
         chosen = self.settings.prometheus
         url = box.prometheus_url if box is not None else chosen.url
         if not url:
             return cast("PrometheusMetrics", Absent("metrics store", "prometheus.url"))
-        metrics = PrometheusMetrics(
-            url, seconds=chosen.seconds, token_file=chosen.token_file, token_env=chosen.token_env, tenant=chosen.tenant
-        )
-        self._stack.push_async_callback(metrics.aclose)
-        return metrics
+        client = PrometheusClient(url, seconds=chosen.seconds, token_file=chosen.token_file, token_env=chosen.token_env)
+        self._stack.push_async_callback(client.aclose)
+        return PrometheusMetrics(client, self.clock, tenant=chosen.tenant, seconds=chosen.seconds)
 
     def _policy(self):
         from ai_platform_mcp.adapters.policy.embedded import EmbeddedPolicy
@@ -231,7 +230,7 @@ class App:
 
         if self.settings.gitops is None:
             return None
-        return GitRepositoryWriter(self.settings.state_dir / "git")
+        return GitRepositoryWriter(self.settings.gitops.repository, self.settings.state_dir / "git")
 
     def _facts(self) -> PlatformFacts:
         settings = self.settings

@@ -55,7 +55,3 @@ class Backend(Protocol):
     async def readers(self) -> Readers:
         """Return the readers, for completions."""
         ...
-
-    async def resume(self) -> int:
-        """Finish what a dead process left; returns how many operations were taken up."""
-        ...

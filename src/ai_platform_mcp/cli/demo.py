@@ -1,0 +1,189 @@
+"""``platform demo``: the talk's flow on this machine, through real MCP calls, with a line of explanation per step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import anyio
+import typer
+from rich.markup import escape
+
+from ai_platform_mcp.cli import routing
+from ai_platform_mcp.cli.client import LocalClient
+from ai_platform_mcp.cli.follow import over, state_of
+from ai_platform_mcp.cli.output import Output
+from ai_platform_mcp.cli.session import session_of
+from ai_platform_mcp.core.errors import Misconfigured, PlatformError, Unavailable
+
+LOOK_SECONDS = 0.3
+PATIENCE_SECONDS = 45.0
+MODEL = "vision-v3"
+
+
+class Demo:
+    """Plays the flow with one MCP client over an in-memory transport: the server, the guard and the wire are real."""
+
+    def __init__(self, client: Any, output: Output):
+        self._client = client
+        self._output = output
+        self._started = time.monotonic()
+
+    def title(self, text: str, why: str) -> None:
+        """Say what comes now, and why it is worth seeing."""
+        self._output.say(f"\n[bold cyan]{escape(text)}[/bold cyan]\n[dim]{escape(why)}[/dim]")
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool over MCP; a failure ends the demo with its own words."""
+        answer = await self._client.call_tool(tool, arguments)
+        data: dict[str, Any] = answer.structured_content or {}
+        if answer.is_error and "code" in data:
+            raise Unavailable(f"{tool}: {data['message']}", cause=data.get("cause", ""), remedy=data.get("remedy", ""))
+        if answer.is_error:
+            raise Unavailable(
+                f"{tool} failed: {data.get('summary', data)}", remedy="Run `platform sandbox reset`, then again."
+            )
+        return data
+
+    async def ask(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool that may well refuse, and return what it says."""
+        return (await self._client.call_tool(tool, arguments)).structured_content or {}
+
+    async def change(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Plan, show, and apply exactly that plan."""
+        plan = await self.call(tool, **arguments)
+        self._output.say(f"  plan      {escape(plan['summary'])}")
+        for reason in plan.get("reasons", [])[:3]:
+            self._output.say(f"  [dim]why       {escape(reason)}[/dim]")
+        decision = plan["decision"]
+        self._output.say(f"  policy    {decision['effect']} (revision {escape(str(decision['revision']))})")
+        done = await self.call(tool, **arguments, mode="apply", plan_id=plan["plan_id"])
+        self._output.say(f"  [green]✓ {done['status']}[/green]  {done.get('operation_id', '')}")
+        return done
+
+    async def wait(self, operation_id: str, what: str) -> dict[str, Any]:
+        """Follow an operation to its end.
+
+        Raises:
+            Unavailable: it took longer than the demo's patience, or failed.
+        """
+        with anyio.move_on_after(PATIENCE_SECONDS):
+            while True:
+                seen = await self.call("inspect_platform", kind="operations", name=operation_id)
+                if over(seen):
+                    break
+                await anyio.sleep(LOOK_SECONDS)
+        sentence = (seen.get("progress") or {}).get("sentence", seen["summary"])
+        if state_of(seen) not in ("succeeded", "applied"):
+            raise Unavailable(f"{what} did not finish: {sentence}", remedy=f"platform operations show {operation_id}")
+        self._output.done(sentence)
+        return seen
+
+    def seconds(self) -> float:
+        """Return how long the demo has taken."""
+        return time.monotonic() - self._started
+
+
+async def play(demo: Demo, output: Output, version_of: Callable[[dict[str, Any]], str]) -> None:
+    """Train, register, promote, deploy to cloud and edge, route; then one change that policy refuses."""
+    demo.title("1  Train", "An agent asks for training. The plan names pool, price and forecast before anything runs.")
+    run = await demo.change("trigger_retraining", model=MODEL, accelerator="a100", count=8, nodes=8, hours=6)
+    await demo.wait(run["operation_id"], "Training")
+
+    demo.title(
+        "2  Register",
+        "The version carries evidence: digest, dataset, licence, card, and gate verdicts that policy reads.",
+    )
+    await demo.change("register_model", model=MODEL, thresholds=["accuracy>=0.93"], alias="challenger")
+
+    demo.title("3  Promote", "The champion alias moves only if it still points where the plan says.")
+    versions = await demo.call("inspect_platform", kind="versions", name=MODEL)
+    await demo.change("promote_model", model=MODEL, version=version_of(versions))
+
+    demo.title(
+        "4  Deploy to cloud and edge",
+        "One call, two targets, waves with a canary first; offline nodes are owed, not failed.",
+    )
+    deployed = await demo.change("deploy_model", model=MODEL, target="auto", environment="staging")
+    await demo.wait(deployed["operation_id"], "The deployment")
+
+    demo.title("5  Route", "Shares and latencies are measured; what is not measured is said to be so.")
+    await routing.status(_Measured(demo), output, MODEL, "5m")
+
+    demo.title("6  The guard", "The same call for production is judged on its resolved plan, not on its name.")
+    data = await demo.ask("deploy_model", model=MODEL, environment="production", canary_percent=0)
+    decision: dict[str, Any] = data.get("decision") or (data.get("details") or {}).get("plan", {}).get("decision", {})
+    for row in decision.get("violations", []):
+        output.say(f"  [yellow]denied[/yellow]    {row['code']}: {escape(row['text'])}")
+    for row in decision.get("approvals", []):
+        output.say(f"  [yellow]approval[/yellow]  {escape(row['reason'])} ({', '.join(row['approvers'])})")
+    if not decision:
+        output.say(f"  {escape(str(data.get('message', data.get('summary', ''))))}")
+
+
+class _Measured:
+    """The demo's MCP client in the shape that the routing view asks for."""
+
+    def __init__(self, demo: Demo):
+        self._demo = demo
+
+    async def call(self, name: str, arguments: dict[str, Any]):
+        """Call a tool over MCP."""
+        from ai_platform_mcp.core.tool import Result
+
+        data = await self._demo.call(name, **arguments)
+        return Result(text="", data=data)
+
+
+def newest(versions: dict[str, Any]) -> str:
+    """Return the newest version number of a versions listing."""
+    columns: list[str] = versions["columns"]
+    return str(versions["rows"][0][columns.index("version")])
+
+
+def demo(
+    context: typer.Context,
+    keep: Annotated[bool, typer.Option("--keep/--down", help="Leave the sandbox up afterwards.")] = True,
+) -> None:
+    """Play train, register, deploy to cloud and edge, and route, end to end, on this machine."""
+    session = session_of(context)
+    output = session.output
+
+    async def work() -> int:
+        from mcp.client import Client
+
+        from ai_platform_mcp.server.build import build_server
+
+        if not session.settings.sandboxed:
+            raise Misconfigured(
+                "The demo plays in the sandbox and a real platform is configured.",
+                remedy="Run it without a platform file.",
+            )
+        output.say("[bold]An internal AI platform on your machine, driven over MCP.[/bold]")
+        async with session.local() as local:
+            started = time.monotonic()
+            await local.app.readers()
+            ready = f"Sandbox ready after {time.monotonic() - started:.0f} s: Kubernetes API, MLflow store, Prometheus API, Rego."
+            output.say(f"[dim]{ready}[/dim]")
+            async with Client(build_server(local.app)) as client:
+                played = Demo(client, output)
+                await play(played, output, newest)
+            await _end(local, output, played.seconds())
+        if not keep:
+            from ai_platform_mcp.sandbox import process
+
+            await process.down(session.settings.state_dir)
+        return 0
+
+    session.run(work)
+
+
+async def _end(local: LocalClient, output: Output, seconds: float) -> None:
+    try:
+        verdict = await (await local.app.readers()).journal.verify_audit()
+        chain = f"{verdict.rows} audit rows, chain {'intact' if verdict.intact else 'BROKEN'}"
+    except PlatformError as error:
+        chain = error.message
+    output.data({"seconds": round(seconds, 1), "audit": chain}, f"\nDone in {seconds:.0f} s. {chain}.")
+    output.say("Try next:\n  platform edge list --state offline\n  platform gpu pools\n  platform operations list")
