@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ai_platform_mcp.core.errors import Denied, InvalidInput, NotFound
+from live_platform import Platform
+
+TRAINING = {"purpose": "train", "accelerator": "a100", "count": 8, "hours": 2}
+
+
+async def jobs(platform: Platform, namespace: str = "vision-dev") -> list[str]:
+    page = await platform.readers.clusters.list("sandbox", "batch/v1", "Job", namespace=namespace)
+    return [row["metadata"]["name"] for row in page.items]
+
+
+async def test_a_plan_names_the_cheapest_pool_its_price_and_its_forecast_and_changes_nothing(platform: Platform):
+    before = await jobs(platform)
+    answer = await platform.call("request_gpu", **TRAINING)
+    assert answer.data["status"] == "planned", answer.text
+    assert answer.data["cost"]["hourly_cents"] == 8 * 343
+    assert answer.data["cost"]["total_cents"] == 2 * 8 * 343
+    reasons = " ".join(answer.data["reasons"])
+    assert "aws-a100 (aws us-east-1, on-demand" in reasons and "Admitted now" in reasons
+    assert "1 pool spot, and nothing is checkpointed" in reasons or "pools spot, and nothing is checkpointed" in reasons
+    assert await jobs(platform) == before
+
+
+async def test_an_applied_plan_is_a_suspended_job_in_the_queue_pinned_to_the_pool(platform: Platform):
+    planned = await platform.call("request_gpu", **TRAINING, image="registry.local/train:1", command=["python", "t.py"])
+    done = await platform.call(
+        "request_gpu", **TRAINING, image="registry.local/train:1", command=["python", "t.py"],
+        mode="apply", plan_id=planned.data["plan_id"],
+    )  # fmt: skip
+    assert done.data["status"] == "applied", done.text
+    step = done.data["steps"][0]["title"]
+    name = step.split()[2]
+    job = await platform.get("batch/v1", "Job", name, "vision-dev")
+    assert job is not None
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpu"
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "standard"
+    pod = job["spec"]["template"]["spec"]
+    assert pod["nodeSelector"]["nvidia.com/gpu.product"] == "NVIDIA-A100-SXM4-80GB"
+    assert pod["nodeSelector"]["karpenter.sh/capacity-type"] == "on-demand"
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert job["spec"]["activeDeadlineSeconds"] == 2 * 3600
+    await platform_delete(platform, job)
+
+
+async def platform_delete(platform: Platform, job: dict[str, Any]) -> None:
+    """Give the devices back, so that the next test finds the quota whole."""
+    from ai_platform_mcp.core.permit import Permit, open_permit
+    from ai_platform_mcp.core.plan import Delete
+    from ai_platform_mcp.core.rows import Stamp
+    from ai_platform_mcp.domain.objects import ref_of
+
+    step = Delete(title="clean up", cluster="sandbox", ref=ref_of(job), uid=job["metadata"]["uid"])
+    writers = (await platform.app.wiring()).guard._executor._writers  # type: ignore[attr-defined]
+    with open_permit(Permit("test", "s1")):
+        await writers.clusters.execute(step, Stamp(operation_id="op-test", plan_digest="0"))
+
+
+async def test_spot_is_taken_with_a_checkpoint_and_refused_without(platform: Platform):
+    answer = await platform.call("request_gpu", **TRAINING, checkpoint="s3://vision/checkpoints")
+    assert "on aws-a100-spot" in answer.data["summary"]
+    assert answer.data["cost"]["hourly_cents"] == 8 * 148
+    assert any("can be taken away" in row["text"] for row in answer.data["risks"])
+    with pytest.raises(InvalidInput, match="No pool") as caught:
+        await platform.call("request_gpu", **TRAINING, capacity="spot")
+    assert "nothing is checkpointed" in caught.value.cause and "checkpoint" in caught.value.remedy
+
+
+async def test_more_than_the_quota_is_never_admitted_and_policy_says_so(platform: Platform):
+    answer = await platform.call("request_gpu", **{**TRAINING, "nodes": 9, "hours": 1})
+    assert answer.data["status"] == "denied" and answer.is_error
+    assert "quota_never" in [row["code"] for row in answer.data["decision"]["violations"]]
+    assert any("64 at most" in reason for reason in answer.data["reasons"])
+
+
+async def test_more_hours_than_policy_allows_are_cut_to_its_limit(platform: Platform):
+    answer = await platform.call("request_gpu", purpose="train", accelerator="a100", count=1, hours=100)
+    assert answer.data["cost"]["total_cents"] == 72 * 343, answer.text
+
+
+async def test_training_over_several_nodes_is_a_train_job(platform: Platform):
+    answer = await platform.call("request_gpu", **{**TRAINING, "nodes": 2}, image="registry.local/train:1")
+    assert answer.data["steps"][0]["title"].startswith("Submit TrainJob"), answer.text
+
+
+async def test_a_tpu_comes_from_its_own_queue(platform: Platform):
+    answer = await platform.call("request_gpu", purpose="batch", accelerator="tpu-v5e", count=4, hours=1)
+    assert "to queue tpu" in answer.data["steps"][0]["title"], answer.text
+
+
+async def test_work_without_an_end_is_only_for_serving(platform: Platform):
+    with pytest.raises(InvalidInput, match="For how long"):
+        await platform.call("request_gpu", purpose="batch", accelerator="a100")
+    answer = await platform.call("request_gpu", purpose="serve", accelerator="a100")
+    assert "until stopped" in answer.data["summary"]
+    assert any("Open-ended" in row["text"] for row in answer.data["risks"])
+
+
+async def test_an_accelerator_nobody_has_is_refused_with_those_there_are(platform: Platform):
+    with pytest.raises(InvalidInput) as caught:
+        await platform.call("request_gpu", purpose="train", accelerator="b300", hours=1)
+    assert "NVIDIA-H100-80GB-HBM3" in caught.value.remedy
+
+
+async def test_the_namespace_of_another_environment_or_team_is_not_reached_by_mistake(platform: Platform):
+    with pytest.raises(InvalidInput, match="is production, and the call says dev"):
+        await platform.call("request_gpu", **TRAINING, namespace="vision-prod")
+    with pytest.raises(NotFound):
+        await platform.call("request_gpu", team="audio", **TRAINING)
+    answer = await platform.call("request_gpu", **TRAINING, namespace="nlp-dev")
+    assert "namespace_of_other_team" in [row["code"] for row in answer.data["decision"]["violations"]]
+    with pytest.raises(Denied):
+        await platform.call("request_gpu", **TRAINING, namespace="nlp-dev", mode="apply")
+
+
+async def test_what_was_committed_this_month_is_taken_off_the_budget(platform: Platform):
+    first = await platform.call("request_gpu", purpose="batch", accelerator="a100", hours=1, mode="apply")
+    assert first.data["status"] == "applied", first.text
+    name = first.data["steps"][0]["title"].split()[2]
+    second = await platform.call("request_gpu", purpose="batch", accelerator="a100", hours=3)
+    assert second.data["cost"]["budget_left_cents"] == 20_000_000 - 343
+    job = await platform.get("batch/v1", "Job", name, "vision-dev")
+    assert job is not None
+    await platform_delete(platform, job)
