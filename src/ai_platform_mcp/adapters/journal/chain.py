@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -16,8 +16,6 @@ from ai_platform_mcp.core.redact import redact
 COLUMNS = ("time", "principal", "mode", "outcome")
 """Fields of the document that are columns as well, so that they can be searched; verifying compares both."""
 _CHUNK = 500
-_BEFORE_ALL = -(2**62)
-"""Rows smuggled in below the first are found as well."""
 _MUTATING = {True: ("apply", "approve", "resume"), False: ("read", "plan")}
 
 
@@ -89,11 +87,7 @@ def verify(connection: Connection, expected: str) -> AuditVerdict:
     previous, place = genesis(journal or ""), 0
     anchor_place, _, anchor_hash = expected.partition(":")
     seen = {0: previous}
-    read = _BEFORE_ALL
-    while chunk := connection.execute(
-        select(audit).where(audit.c.sequence > read).order_by(audit.c.sequence).limit(_CHUNK)
-    ).all():
-        read = chunk[-1].sequence
+    for chunk in _chunks(connection):
         for row in chunk:
             problem = _problem(row, place + 1, previous)
             if problem:
@@ -109,6 +103,15 @@ def verify(connection: Connection, expected: str) -> AuditVerdict:
     if problem:
         return AuditVerdict(rows=place, intact=False, first_bad_sequence=place + 1, problem=problem, head=previous)
     return AuditVerdict(rows=place, intact=True, head=previous)
+
+
+def _chunks(connection: Connection) -> Iterator[Sequence[Any]]:
+    """Yield all rows in order, some at a time; the first query has no lower bound, so that no place is below it."""
+    query = select(audit).order_by(audit.c.sequence).limit(_CHUNK)
+    rows = connection.execute(query).all()
+    while rows:
+        yield rows
+        rows = connection.execute(query.where(audit.c.sequence > rows[-1].sequence)).all()
 
 
 def _problem(row: Any, place: int, previous: str) -> str:

@@ -14,7 +14,7 @@ from ai_platform_mcp.core.errors import DeadlineExceeded, Misconfigured, Unavail
 from ai_platform_mcp.core.redact import untrusted
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Database:
     """
 
     def __init__(self, url: str):
-        """Remember the URL; ``sqlite:///path``, or any that SQLAlchemy knows.
+        """Remember the URL; ``sqlite:///path``, or ``postgresql+psycopg://…`` where a driver is installed.
 
         Raises:
             Misconfigured: an SQLite database in memory, which remembers nothing.
@@ -98,6 +98,8 @@ class Database:
             engine = self._open()
             with engine.connect() as plain:
                 connection = plain.execution_options(immediate=writes)
+                if not writes and engine.dialect.name != "sqlite":  # one moment for all queries, as SQLite reads anyway
+                    connection = connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
                     return work(connection)
         except IntegrityError as error:
@@ -119,12 +121,16 @@ class Database:
 def _connect(url: str) -> Engine:
     from sqlalchemy import create_engine, event
     from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import DBAPIError
 
     parsed = make_url(url)
     # Parameters stay out of error texts: they hold people's words.
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
-        _prepare(engine)
+        engine = _engine_of_server(parsed)
+        try:
+            _prepare(engine)
+        except DBAPIError:  # another process made the tables in the same moment; they are there now
+            _prepare(engine)
         return engine
     from filelock import FileLock
 
@@ -136,6 +142,19 @@ def _connect(url: str) -> Engine:
     with FileLock(f"{file}.lock", timeout=BUSY_SECONDS):  # switching to WAL does not honour the busy time-out
         _prepare(engine)
     return engine
+
+
+def _engine_of_server(url: URL) -> Engine:
+    from sqlalchemy import create_engine
+
+    try:
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            f"No driver for {url.drivername} is installed.",
+            cause=f"The module {error.name} is missing.",
+            remedy="Install it beside ai-platform-mcp, for example psycopg[binary] for postgresql+psycopg.",
+        ) from None
 
 
 def _private(file: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ai_platform_mcp.adapters.journal.database import Database, Duplicate
 from ai_platform_mcp.adapters.journal.owner import Owner, this_process
+from ai_platform_mcp.core.errors import Conflict
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.ports import Clock
 from ai_platform_mcp.core.records import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _VERIFY_SECONDS = 600.0
-"""A verification reads every row there is, 20,000 or so a second."""
+"""A verification reads every row there is: measured 17,000 rows per second of CPU time."""
 
 
 def _operations():
@@ -48,7 +49,7 @@ def _text(moment: datetime) -> str:
 
 
 class SqlJournal:
-    """Durable memory in any SQL database; nothing is opened or imported before the first call.
+    """Durable memory in SQL (SQLite, PostgreSQL); nothing is opened or imported before the first call.
 
     An operation belongs to the process that began it as long as its lease runs (90 s, renewed with every step) and, on
     the same host, as long as that process lives. Whoever lost an operation cannot write to it any more: its next
@@ -118,7 +119,8 @@ class SqlJournal:
 
         try:
             return await self.database.write(work)
-        except Duplicate:  # a database without BEGIN IMMEDIATE let two insert at once; the other one is there now
+        except (Duplicate, Conflict):
+            # A database without BEGIN IMMEDIATE let two begin at once: look for the other one, which is there now.
             return await self.database.write(work)
 
     async def step_started(self, operation_id: str, step_id: str) -> None:
