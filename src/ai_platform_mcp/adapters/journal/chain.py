@@ -16,7 +16,8 @@ from ai_platform_mcp.core.redact import redact
 COLUMNS = ("time", "principal", "mode", "outcome")
 """Fields of the document that are columns as well, so that they can be searched; verifying compares both."""
 _CHUNK = 500
-_MUTATING = {True: ("apply", "approve", "resume"), False: ("read", "plan")}
+_MODES = {True: ("plan", "apply", "approve", "resume"), False: ("read",)}
+"""Modes of the calls to tools that change something, planning included, and of the others."""
 
 
 def genesis(journal: str) -> str:
@@ -68,7 +69,7 @@ def count_calls(connection: Connection, principal_id: str, since: str, mutating:
         .where(
             audit.c.principal == principal_id,
             audit.c.time >= since,
-            audit.c.mode.in_(_MUTATING[mutating]),
+            audit.c.mode.in_(_MODES[mutating]),
             audit.c.outcome != "rate_limited",
         )
     )

@@ -207,7 +207,7 @@ class SqlJournal:
         return await self.database.read(lambda connection: _chain().verify(connection, expected_head), _VERIFY_SECONDS)
 
     async def calls_since(self, principal_id: str, since: datetime, *, mutating: bool) -> int:
-        """Count audited calls: applying, approving and resuming ones, or (not ``mutating``) reads and plans.
+        """Count audited calls to tools that change something (planning included), or (not ``mutating``) reads.
 
         Calls that were refused for their rate are not counted, so that waiting helps.
         """
