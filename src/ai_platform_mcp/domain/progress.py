@@ -190,7 +190,11 @@ def _inferenceservice(live: type_json) -> Progress:
             )
         return Progress(state="running", sentence="Not ready yet: the new model is being loaded.", said=said)
     if canary is not None and canary > 0:
-        return Progress(state="running", percent=canary, sentence=f"Ready; the canary gets {canary} % of the traffic.")
+        return Progress(
+            state="running",
+            percent=canary,
+            sentence=f"Ready; the canary gets {canary} % of the traffic until it is promoted or rolled back.",
+        )
     if canary == 0:
         return Progress(state="succeeded", sentence="Rolled back: the previous revision gets all the traffic.")
     return Progress(state="succeeded", percent=100, sentence="Ready; all traffic goes to this version.")

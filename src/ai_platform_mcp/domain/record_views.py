@@ -98,16 +98,15 @@ def next_steps(operation: Operation, objects: Sequence[Followed], parts: Sequenc
         return "Nothing more will happen by itself; plan again once the cause is removed."
     states = {part.state for part in parts}
     kinds = {row.follow.ref.kind for row in objects}
-    actions = ["cancel"]
-    if states & {"paused"}:
-        actions.append("resume")
-    elif states & {"running", "queued"}:
-        actions.append("pause")
-    if kinds & {"InferenceService", "EdgeRollout"}:
-        actions += ["promote", "rollback"]
-    if not objects or (states <= {"succeeded"} and not kinds & {"InferenceService", "EdgeRollout"}):
+    releases = bool(kinds & {"InferenceService", "EdgeRollout"})
+    if not objects or (states <= {"succeeded"} and not releases):
         return "It is done."
-    return f"control_operation operation_id={operation.id} action={'|'.join(actions)}."
+    actions = ["cancel"] if states & {"running", "queued", "paused"} else []
+    if kinds - {"InferenceService", "LLMInferenceService"}:
+        actions += ["resume"] if "paused" in states else ["pause"] if states & {"running", "queued"} else []
+    if releases:
+        actions += ["promote", "rollback"] if states & {"running", "paused"} else ["rollback"]
+    return f"control_operation operation_id={operation.id} action={'|'.join(actions)}." if actions else "It ended."
 
 
 def operation_lines(document: Mapping[str, Any]) -> list[str]:

@@ -10,11 +10,12 @@ from pydantic import Field
 from ai_platform_mcp.core.errors import Conflict, NotFound, Unavailable
 from ai_platform_mcp.core.facts import Facts, ObjectChange
 from ai_platform_mcp.core.followed import Followed, followed
-from ai_platform_mcp.core.plan import Apply, Draft, Evidence, Follow, Precondition, SetAlias, Step, Submit
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.plan import Apply, Draft, Evidence, Follow, Precondition, Risk, SetAlias, Step, Submit
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.records import Operation
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
-from ai_platform_mcp.domain.objects import metadata_of, step_ref
+from ai_platform_mcp.domain.objects import OPERATION_ANNOTATION, annotations_of, metadata_of, ref_of, step_ref
 from ai_platform_mcp.domain.text import clip
 from ai_platform_mcp.tools._steering import Moment, Steered, steer
 
@@ -106,7 +107,7 @@ async def _objects(
         if row.live is None:
             continue
         moment = Moment(row.follow.cluster, context.operation_id, created_here=_created(operation, row))
-        result = await steer(row.live, params.action, moment, readers)
+        result = _warned(operation, row.live, await steer(row.live, params.action, moment, readers))
         fresh = tuple(step for step in result.steps if str(step_ref(step)) not in seen)
         seen |= {str(step_ref(step)) for step in fresh}
         steered.append((row.follow.cluster, Steered(fresh, result.risks, result.follow)))
@@ -114,6 +115,15 @@ async def _objects(
         names = ", ".join(str(row.follow.ref) for row in found)
         raise NotFound(f"Nothing of {operation.id} is left: {names} is gone.", remedy="Nothing needs to be done.")
     return steered
+
+
+def _warned(operation: Operation, live: type_json, steered: Steered) -> Steered:
+    """Add a warning where somebody changed the object after this operation: that change is steered along with it."""
+    last = annotations_of(live).get(OPERATION_ANNOTATION, "")
+    if last in ("", operation.id):
+        return steered
+    text = f"{ref_of(live)} was changed later by {last}: this acts on its state now, not on what {operation.id} left."
+    return Steered(steered.steps, (*steered.risks, Risk(severity="warning", text=text)), steered.follow)
 
 
 def _check_readable(found: Sequence[Followed]) -> None:
