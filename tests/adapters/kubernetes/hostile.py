@@ -39,11 +39,24 @@ class Hostile:
     url: str = ""
     kubeconfig: Path = Path()
     requests: list[tuple[str, str]] = field(default_factory=list)
+    routes: Callable[[str], Behaviour] | None = None
+    """Where given, every request is answered by what it returns for the request's target."""
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     def count(self, method: str) -> int:
         return sum(1 for seen, _ in self.requests if seen == method)
 
+    async def stop(self) -> None:
+        """End every connection, answered or not."""
+        for task, writer in self.connections.items():
+            writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*self.connections, return_exceptions=True)
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections[task] = writer
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -52,6 +65,9 @@ class Hostile:
                 if length:
                     await reader.readexactly(int(length[0].split(":")[1]))
                 path = target.split("?")[0]
+                if self.routes is not None:
+                    await self.routes(target)(writer)
+                    continue
                 if path in ("/api", "/apis"):
                     await answer(200, discovery(path))(writer)
                     continue
@@ -67,8 +83,13 @@ class Hostile:
 
 
 @asynccontextmanager
-async def hostile(folder: Path, *behaviours: Behaviour, live: Behaviour | None = None) -> AsyncIterator[Hostile]:
-    server = Hostile(list(behaviours), live)
+async def hostile(
+    folder: Path,
+    *behaviours: Behaviour,
+    live: Behaviour | None = None,
+    routes: Callable[[str], Behaviour] | None = None,
+) -> AsyncIterator[Hostile]:
+    server = Hostile(list(behaviours), live, routes=routes)
     tcp = await asyncio.start_server(server.handle, "127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{tcp.sockets[0].getsockname()[1]}"
     server.kubeconfig = write_config(folder / "hostile", server.url, "t")
@@ -76,6 +97,7 @@ async def hostile(folder: Path, *behaviours: Behaviour, live: Behaviour | None =
         yield server
     finally:
         tcp.close()
+        await server.stop()
 
 
 def raw(text: bytes, *, close: bool = True) -> Behaviour:
@@ -105,6 +127,12 @@ async def reset(writer: asyncio.StreamWriter) -> None:
 
 
 async def hang(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(3600)
+
+
+async def open_watch(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await writer.drain()
     await asyncio.sleep(3600)
 
 

@@ -65,6 +65,7 @@ class Discovery:
     def __init__(self, transport: Transport):
         self._transport = transport
         self._catalogues: dict[str, _Catalogue] = {}
+        self._failures: dict[str, tuple[float, PlatformError]] = {}
         self._locks: dict[str, anyio.Lock] = {}
 
     async def find(self, cluster: str, api_version: str, kind: str) -> Resource | None:
@@ -121,11 +122,20 @@ class Discovery:
         known = self._catalogues.get(cluster)
         if known is not None and known.age() <= fresh_seconds:
             return known
+        asked_at = time.monotonic()
         async with self._locks.setdefault(cluster, anyio.Lock()):
             known = self._catalogues.get(cluster)
-            if known is None or known.age() > fresh_seconds:
+            if known is not None and known.age() <= fresh_seconds:
+                return known
+            failed_at, failure = self._failures.get(cluster) or (0.0, None)
+            if failure is not None and failed_at > asked_at:
+                raise failure  # another caller's attempt failed while this one waited: once is enough
+            try:
                 found = await self._read(cluster)
-                known = self._catalogues[cluster] = _Catalogue(found, time.monotonic())
+            except PlatformError as problem:
+                self._failures[cluster] = (time.monotonic(), problem)
+                raise
+            known = self._catalogues[cluster] = _Catalogue(found, time.monotonic())
             return known
 
     async def _read(self, cluster: str) -> dict[tuple[str, str], Resource]:
