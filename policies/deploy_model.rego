@@ -110,7 +110,7 @@ violations contains finding if {
 violations contains say.finding("serving_budget_exceeded", "medium", {"hourly_cents": input.cost.hourly_cents, "max_cents": most}) if {
 	in_cloud
 	data.aiplatform.lib.compute.compute.count > 0
-	most := object.get(data.aiplatform.lib.access.team, "serving_hourly_cents", 0)
+	most := data.aiplatform.lib.access.team.serving_hourly_cents
 	input.cost.hourly_cents > most
 }
 

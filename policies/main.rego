@@ -195,5 +195,5 @@ approved if data.aiplatform.lib.approval.fits(asks)
 # Whoever reads the bill must see whose it is.
 obligations := [{"type": "annotate", "mandatory": true, "params": {
 	"aiplatform.dev/team": input.principal.team,
-	"aiplatform.dev/cost-center": object.get(data.aiplatform.lib.access.team, "cost_center", ""),
+	"aiplatform.dev/cost-center": data.aiplatform.lib.access.team.cost_center,
 }}]

@@ -41,7 +41,7 @@ violations contains finding if {
 
 violations contains say.finding("serving_budget_exceeded", "medium", {"hourly_cents": input.cost.hourly_cents, "max_cents": most}) if {
 	open_ended
-	most := object.get(data.aiplatform.lib.access.team, "serving_hourly_cents", 0)
+	most := data.aiplatform.lib.access.team.serving_hourly_cents
 	input.cost.hourly_cents > most
 }
 

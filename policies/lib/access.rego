@@ -17,9 +17,20 @@ has_role(allowed) if {
 
 cross_team if has_role(data.aiplatform.lib.config.access.cross_team_roles)
 
-team := object.get(data.aiplatform.lib.config.teams, input.principal.team, {})
+# A team that is not known has nothing. Its fields exist all the same: an undefined list inside a not is read differently.
+nobody := {
+	"cost_center": "",
+	"environments": [],
+	"namespaces": [],
+	"gpus": {},
+	"max_hours": 0,
+	"request_budget_cents": 0,
+	"serving_hourly_cents": 0,
+}
 
-findings contains say.finding("team_unknown", "high", {"team": input.principal.team}) if count(team) == 0
+team := object.get(data.aiplatform.lib.config.teams, input.principal.team, nobody)
+
+findings contains say.finding("team_unknown", "high", {"team": input.principal.team}) if team == nobody
 
 findings contains say.finding("role_missing", "high", {"roles": sort(data.aiplatform.lib.config.access.change_roles)}) if {
 	not has_role(data.aiplatform.lib.config.access.change_roles)
@@ -82,7 +93,7 @@ findings contains say.finding("namespace_of_other_team", "high", {"namespace": n
 	namespace != null
 	not own_namespace(namespace)
 	not cross_team
-	allowed := sort(array.concat(object.get(team, "namespaces", []), data.aiplatform.lib.config.access.shared_namespaces))
+	allowed := sort(array.concat(team.namespaces, data.aiplatform.lib.config.access.shared_namespaces))
 }
 
 findings contains say.finding("namespace_unknown", "high", {}) if {

@@ -5,7 +5,7 @@ import data.aiplatform.lib.say
 
 compute := input.facts.compute
 
-gpus := object.get(data.aiplatform.lib.access.team, "gpus", {})
+gpus := data.aiplatform.lib.access.team.gpus
 
 # "NVIDIA-A100-SXM4-80GB", "nvidia-a100" and "a100" are one family: a word of the name, so that a10 is not a100.
 words := split(replace(replace(replace(lower(compute.accelerator), "_", "-"), ".", "-"), "/", "-"), "-")
@@ -45,14 +45,14 @@ devices contains say.finding("spot_for_serving", "high", {}) if {
 	data.aiplatform.lib.access.production
 }
 
-max_hours := min([object.get(data.aiplatform.lib.access.team, "max_hours", 0), data.aiplatform.lib.config.compute.dev_max_hours]) if compute.purpose == "dev"
+max_hours := min([data.aiplatform.lib.access.team.max_hours, data.aiplatform.lib.config.compute.dev_max_hours]) if compute.purpose == "dev"
 
-max_hours := object.get(data.aiplatform.lib.access.team, "max_hours", 0) if compute.purpose != "dev"
+max_hours := data.aiplatform.lib.access.team.max_hours if compute.purpose != "dev"
 
 work contains say.finding("gpu_hours_exceeded", "medium", {"hours": compute.hours, "max": max_hours}) if compute.hours > max_hours
 
 work contains say.finding("request_budget_exceeded", "high", {"total_cents": input.cost.total_cents, "max_cents": most}) if {
-	most := object.get(data.aiplatform.lib.access.team, "request_budget_cents", 0)
+	most := data.aiplatform.lib.access.team.request_budget_cents
 	input.cost.total_cents > most
 }
 

@@ -80,12 +80,15 @@ whole(x) if {
 	floor(x) == x
 }
 
+# Stands for a field that is not there, which differs from null where null is a value; no JSON is a set.
+absent := {"absent"}
+
 # The faults of one object. A root that is no object lacks everything.
 faults(root, prefix, spec) := {fault |
 	some entry in spec
 	path := entry[0]
 	kind := entry[1]
-	value := object.get(root, path, null)
+	value := object.get(root, path, absent)
 	not valid(kind, value)
 	fault := {"path": concat(".", array.concat([prefix], path)), "kind": amiss(value)}
 } if {
@@ -108,6 +111,6 @@ each(rows, prefix, _) := {{"path": prefix, "kind": amiss(rows)}} if {
 	not is_array(rows)
 }
 
-amiss(value) := "missing" if value == null
+amiss(value) := "missing" if value in [null, absent]
 
-amiss(value) := "mistyped" if value != null
+amiss(value) := "mistyped" if not value in [null, absent]

@@ -57,12 +57,12 @@ def lint(directory: Path) -> list[Finding]:
         name = path.relative_to(directory).as_posix()
         try:
             source = path.read_text(encoding="utf-8")
+            findings += _lines(name, source)
             modules[name] = parse(name, source)
         except (RuntimeError, UnicodeDecodeError) as error:
             findings.append(Finding(name, 1, 1, "syntax", str(error).strip()[:400]))
     law = _law(modules.values(), frozenset(bundle.data.get(ROOT, {})))
     for module in modules.values():
-        findings += _lines(module)
         findings += _heads(module, law)
         for node in module.nodes():
             findings += _node(module, node, law)
@@ -103,10 +103,10 @@ def _law(modules: Iterable[Module], data: frozenset[str]) -> _Law:
     return _Law(rules, functions, data)
 
 
-def _lines(module: Module) -> Iterator[Finding]:
-    for number, text in enumerate(module.source.splitlines(), 1):
+def _lines(file: str, source: str) -> Iterator[Finding]:
+    for number, text in enumerate(source.splitlines(), 1):
         if len(text) > MAX_COLUMNS:
-            yield Finding(module.file, number, 1, "line_too_long", f"{len(text)} columns; {MAX_COLUMNS} at most")
+            yield Finding(file, number, 1, "line_too_long", f"{len(text)} columns; {MAX_COLUMNS} at most")
 
 
 def _heads(module: Module, law: _Law) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ The tree is JSON of one-key nodes (``{"Call": {...}}``); every span has line, co
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -52,6 +53,7 @@ class Module:
             yield from _walk(rule, ())
 
 
+@functools.lru_cache(maxsize=512)
 def parse(file: str, source: str) -> Module:
     """Return the module.
 
