@@ -45,7 +45,7 @@ def test_resources_of_all_systems_are_found_by_short_name(kubectl: Kubectl) -> N
     ):
         assert word in listed
     assert "inferenceservices.serving.kserve.io" in kubectl("get", "crd", "-o", "name")
-    assert kubectl("get", "isvc,er,pdb", "-n", "kube-public") == ""
+    assert kubectl("get", "isvc,edgerollouts,pdb", "-n", "kube-public") == ""
 
 
 def test_apply_server_side_twice_and_get(kubectl: Kubectl, namespace: str) -> None:

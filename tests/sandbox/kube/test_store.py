@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -152,19 +151,18 @@ async def test_thousands_of_pods_do_not_hold_up_the_loop() -> None:
             obj = {**template, "metadata": {**template["metadata"], "name": f"p{index}", "uid": f"u{index}"}}
             store.storage.commit("pods", ("default", f"p{index}"), obj)
         await store.storage.flush()
-        longest, done = 0.0, False
+        turns, done = 0, False
 
-        async def pulse() -> None:
-            nonlocal longest
+        async def other_work() -> None:
+            nonlocal turns
             while not done:
-                before = time.perf_counter()
                 await anyio.sleep(0)
-                longest = max(longest, time.perf_counter() - before)
+                turns += 1
 
         async with anyio.create_task_group() as group:
-            group.start_soon(pulse)
+            group.start_soon(other_work)
             scope = store.scope(resource, None, "app=p", "status.phase=Pending")
             page = await listing(store.storage, scope)
             done = True
         assert len(page.items) == 30_001
-        assert longest < 0.25
+        assert turns >= 10, "others get their turn while a long list is read"

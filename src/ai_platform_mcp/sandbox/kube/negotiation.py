@@ -128,5 +128,6 @@ class Stream(Response):
             async with aclosing(self._source) as source:  # pyright: ignore[reportArgumentType]
                 async for chunk in source:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    await anyio.lowlevel.checkpoint()  # sending gives way only once the socket's buffer is full
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             group.cancel_scope.cancel()
