@@ -28,6 +28,7 @@ from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, 
 from ai_platform_mcp.manifests.routing import zonal_service
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_if_served
+from ai_platform_mcp.tools._serving import made_by
 
 EDGE_SELECTOR = {"node-role.kubernetes.io/edge": ""}
 PORT = 8080
@@ -144,8 +145,8 @@ async def edge_part(
         generation=generation,
         rollback_to=_last_good(chosen, fleet),
     )
-    manifest = edge_manifests.edge_rollout(rollout, origin, can)
     live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)
+    manifest = edge_manifests.edge_rollout(rollout, made_by(live, origin), can)
     title = (
         f"Roll {chosen.name} {chosen.version.version} out to {len(fleet.members)} edge nodes in {_waves(len(waves))}"
     )

@@ -22,7 +22,7 @@ from ai_platform_mcp.domain.objects import (
     whole,
 )
 from ai_platform_mcp.domain.progress import canary_percent, knative_mode
-from ai_platform_mcp.manifests.common import Capabilities, Compute, Origin, object_name
+from ai_platform_mcp.manifests.common import OPERATION_LABEL, Capabilities, Compute, Origin, object_name
 from ai_platform_mcp.manifests.kserve import (
     API,
     RUNTIME_API,
@@ -152,7 +152,7 @@ async def cloud_part(
         min_replicas=size.min_replicas,
         max_replicas=size.max_replicas,
     )
-    manifest = inference_service(endpoint, origin, can)
+    manifest = inference_service(endpoint, made_by(service.live, origin), can)
     if strategy == "canary":
         metadata_of(manifest)["annotations"][STABLE_ANNOTATION] = service.current_version
         if mode == "Standard":
@@ -169,6 +169,16 @@ async def cloud_part(
         current_version=service.current_version,
         reasons=(why, f"Runtime {source.runtime} serves {source.format}."),
     )
+
+
+def made_by(live: type_json | None, origin: Origin) -> Origin:
+    """Return the origin with the operation that created the object, so that applying the same again changes nothing.
+
+    Which operation changed it last is on the object as well: the executor's stamp says it.
+    """
+    if live is None:
+        return origin
+    return origin.model_copy(update={"operation": labels_of(live).get(OPERATION_LABEL)})
 
 
 def _canary(version: str, source: ModelSource, percent: int) -> Canary:
