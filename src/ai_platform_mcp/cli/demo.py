@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import anyio
@@ -16,6 +16,7 @@ from ai_platform_mcp.cli.follow import over, state_of
 from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import Misconfigured, PlatformError, Unavailable
+from ai_platform_mcp.core.tool import Result
 
 LOOK_SECONDS = 0.3
 PATIENCE_SECONDS = 45.0
@@ -68,12 +69,11 @@ class Demo:
         Raises:
             Unavailable: it took longer than the demo's patience, or failed.
         """
+        seen = await self.call("inspect_platform", kind="operations", name=operation_id)
         with anyio.move_on_after(PATIENCE_SECONDS):
-            while True:
-                seen = await self.call("inspect_platform", kind="operations", name=operation_id)
-                if over(seen):
-                    break
+            while not over(seen):
                 await anyio.sleep(LOOK_SECONDS)
+                seen = await self.call("inspect_platform", kind="operations", name=operation_id)
         sentence = (seen.get("progress") or {}).get("sentence", seen["summary"])
         if state_of(seen) not in ("succeeded", "applied"):
             raise Unavailable(f"{what} did not finish: {sentence}", remedy=f"platform operations show {operation_id}")
@@ -128,10 +128,8 @@ class _Measured:
     def __init__(self, demo: Demo):
         self._demo = demo
 
-    async def call(self, name: str, arguments: dict[str, Any]):
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> Result:
         """Call a tool over MCP."""
-        from ai_platform_mcp.core.tool import Result
-
         data = await self._demo.call(name, **arguments)
         return Result(text="", data=data)
 
@@ -166,7 +164,7 @@ def demo(
             await local.app.readers()
             ready = f"Sandbox ready after {time.monotonic() - started:.0f} s: Kubernetes API, MLflow store, Prometheus API, Rego."
             output.say(f"[dim]{ready}[/dim]")
-            async with Client(build_server(local.app)) as client:
+            async with Client(build_server(local.app), elicitation_callback=_agree(output)) as client:
                 played = Demo(client, output)
                 await play(played, output, newest)
             await _end(local, output, played.seconds())
@@ -177,6 +175,20 @@ def demo(
         return 0
 
     session.run(work)
+
+
+def _agree(output: Output):
+    """Return the person of the demo: asked about a plan that policy lets them agree to, they say yes."""
+
+    async def answer(context: Any, params: Any) -> Any:
+        from mcp_types import ElicitResult
+
+        output.say(
+            "  [magenta]asked[/magenta]     your client shows the plan and asks you; the demo answers yes for you"
+        )
+        return ElicitResult(action="accept", content={"approve": True})
+
+    return answer
 
 
 async def _end(local: LocalClient, output: Output, seconds: float) -> None:

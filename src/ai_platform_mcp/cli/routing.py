@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from ai_platform_mcp.cli.client import Client
 from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.core.errors import PlatformError
+from ai_platform_mcp.core.tool import Result
 
 
-async def status(client: Client, output: Output, model: str, window: str) -> int:
+class Asks(Protocol):
+    """Whoever can call a tool."""
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> Result:
+        """Call a tool."""
+        ...
+
+
+async def status(client: Asks, output: Output, model: str, window: str) -> int:
     """Ask for each target and say what is measured; what is not measured is said to be so."""
     rows: dict[str, Any] = {}
     for target in ("edge", "cloud"):
@@ -28,7 +37,7 @@ async def status(client: Client, output: Output, model: str, window: str) -> int
     return 0
 
 
-async def _value(client: Client, signal: str, model: str, window: str, target: str) -> dict[str, Any]:
+async def _value(client: Asks, signal: str, model: str, window: str, target: str) -> dict[str, Any]:
     arguments = {"signal": signal, "model": model, "window": window, "max_series": 50}
     if target:
         arguments["target"] = target

@@ -93,12 +93,15 @@ async def _serve_stdio(settings: Settings, protocol: Literal["both", "handshake"
 
 
 async def _serve_http(settings: Settings, host: str, port: int) -> None:
+    import socket
+    from functools import partial
+
     import uvicorn
 
     from ai_platform_mcp.app import App
     from ai_platform_mcp.server.build import build_server
     from ai_platform_mcp.server.http import Access, build_http, check_bind
-    from ai_platform_mcp.server.identity import current_principal
+    from ai_platform_mcp.server.identity import current_principal, principal_of
     from ai_platform_mcp.server.tokens import JwtVerifier
 
     auth = settings.http.auth
@@ -106,6 +109,7 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
     application = App(settings)
     verifier = access = None
     who = None
+    named = principal_of
     if auth is not None:
         verifier = JwtVerifier(issuer=auth.issuer, audience=auth.audience, jwks_url=auth.jwks_url)
         access = Access(issuer=auth.issuer, resource_url=auth.resource_url, required_scopes=auth.required_scopes)
@@ -114,7 +118,10 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
         def who_calls():
             return current_principal(local, auth.team_claim, auth.roles_claim)
 
-        who = who_calls
+        who, named = who_calls, partial(principal_of, team_claim=auth.team_claim, roles_claim=auth.roles_claim)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family)
+    port = listener.getsockname()[1]  # port 0 takes a free one, and the Host check must know which
     asgi = build_http(
         build_server(application, principal=who),
         application,
@@ -124,12 +131,12 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
         verifier=verifier,
         allowed_hosts=settings.http.allowed_hosts,
         allowed_origins=settings.http.allowed_origins,
+        who=named,
     )
-    config = uvicorn.Config(
-        asgi, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=3
-    )
+    config = uvicorn.Config(asgi, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+    typer.echo(f"Listening on http://{f'[{host}]' if ':' in host else host}:{port}/mcp", err=True)
     try:
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(config).serve(sockets=[listener])
     finally:
         await application.aclose()
 

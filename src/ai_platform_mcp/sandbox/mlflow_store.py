@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ai_platform_mcp.domain import evidence
+from ai_platform_mcp.domain.versions import FORMAT, SIZE_MIB
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SEEDED = "aiplatform.sandbox"
 """Name of the experiment that is made last: where it is, the world is whole."""
 REGISTRY = "registry.sandbox.example"
+SOURCE = "aiplatform.source"
+"""Tag of a run: the address its artifact was published under."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class SeedModel:
     aliases: dict[str, int]
     metric: str = "accuracy"
     residency: str = ""
+    format: str = "onnx"
+    size_mib: int = 234
     params: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -75,6 +80,8 @@ MODELS = (
         (Release(0.971, 90), Release(0.976, 34), Release(0.974, 3, signed=False)),
         {"champion": 2, "challenger": 3},
         metric="auc",
+        format="xgboost",
+        size_mib=18,
         residency="eu",
         params={"trees": "900", "depth": "8"},
     ),
@@ -88,6 +95,8 @@ MODELS = (
         (Release(0.812, 200), Release(0.794, 12, card=False)),
         {"champion": 1},
         metric="auc",
+        format="sklearn",
+        size_mib=2,
         params={"model": "logistic"},
     ),
     SeedModel(
@@ -100,6 +109,8 @@ MODELS = (
         (Release(0.741, 21),),
         {"champion": 1},
         metric="eval_score",
+        format="huggingface",
+        size_mib=71_000,
         params={"context": "131072", "quantization": "fp8"},
     ),
     SeedModel(
@@ -201,7 +212,7 @@ def _seed_release(
     done = now - timedelta(days=release.days_ago)
     name = f"{model.name}-train-{number}"
     run_id, digest = _run(client, experiment, name, model, {model.metric: release.accuracy}, done, root, {})
-    tags = {evidence.DIGEST: digest, evidence.LICENCE: model.licence}
+    tags = {evidence.DIGEST: digest, evidence.LICENCE: model.licence, **_form(model)}
     if model.residency:
         tags[evidence.RESIDENCY] = model.residency
     if release.signed:
@@ -285,10 +296,17 @@ def _run(
     client.log_inputs(run_id, datasets=[DatasetInput(dataset)])
     weights = _artifact(root / model.name / run_id / "artifacts" / "model.json", name)
     digest = f"sha256:{hashlib.sha256(weights).hexdigest()}"
-    for key, value in {**tags, evidence.DIGEST: digest, evidence.SIGNATURE: _signature(model, digest)}.items():
+    source = f"oci://{REGISTRY}/{model.team or 'shared'}/{model.name}@{digest}"
+    proof = {evidence.DIGEST: digest, evidence.SIGNATURE: _signature(model, digest), SOURCE: source, **_form(model)}
+    for key, value in {**tags, **proof}.items():
         client.set_tag(run_id, key, value)
     client.set_terminated(run_id, "FINISHED", _milliseconds(done))  # last: a finished run is a whole one
     return run_id, digest
+
+
+def _form(model: SeedModel) -> dict[str, str]:
+    """Return what a version says of its weights: their format and size."""
+    return {FORMAT: model.format, SIZE_MIB: str(model.size_mib)}
 
 
 def _signature(model: SeedModel, digest: str) -> str:

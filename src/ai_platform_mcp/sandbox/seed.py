@@ -217,7 +217,7 @@ def services() -> Iterator[Json]:
         spec={"minAvailable": 10, "selector": {"matchLabels": {"app": "edge-gateway"}}},
     )
     yield _service("vision-v2", "4", "vision", "onnx", "kserve-tritonserver")
-    yield _service("fraud-detector", "2", "platform", "sklearn", "kserve-sklearnserver")
+    yield _service("fraud", "2", "platform", "xgboost", "kserve-mlserver")
 
 
 def _template(app: str, **spec: Any) -> Json:

@@ -34,7 +34,7 @@ HOST = "127.0.0.1"
 STOP_SECONDS = 3
 SERVED = (
     ServedModel("vision-v2", "4", "vision-prod", "vision", rps=24.0, latency_s=0.092),
-    ServedModel("fraud-detector", "2", "platform-prod", "platform", rps=60.0, latency_s=0.018),
+    ServedModel("fraud", "2", "platform-prod", "platform", rps=60.0, latency_s=0.018),
     ServedModel("llama-3.3-70b", "1", "nlp-prod", "nlp", runtime="vllm", rps=3.0, latency_s=2.4),
 )
 
@@ -50,7 +50,7 @@ async def serve(state_dir: Path, speed: float) -> None:
     await anyio.to_thread.run_sync(seed_metrics, metrics, SERVED, nodes, seed.metric_queues(), clock.now())
 
     async def record(job: dict[str, Any]) -> None:
-        await anyio.to_thread.run_sync(record_training, uri, job)
+        await anyio.to_thread.run_sync(record_training, uri, job, clock.now())
 
     async with open_store(state_dir / "cluster.sqlite", clock) as store:
         await seed.seed_cluster(store)

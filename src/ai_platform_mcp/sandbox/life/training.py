@@ -12,7 +12,6 @@ from ai_platform_mcp.sandbox.life.world import Json, World, annotations_of, cond
 
 TRAINER = "trainer.kubeflow.org/v1alpha1"
 WORK = "sandbox.aiplatform.dev/work-seconds"
-RECORDED = "sandbox.aiplatform.dev/recorded"
 TRAIN_SECONDS = 6 * 3600
 JOB_SECONDS = 3600
 ARGO_SECONDS = 2 * 3600
@@ -38,12 +37,7 @@ def _work(job: Json, usual: int) -> float:
 
 
 async def _train(world: World, job: Json) -> None:
-    if holds(job, "Complete"):
-        if RECORDED not in annotations_of(job):
-            await world.record_run(job)
-            await world.patch(job, {"metadata": {"annotations": {RECORDED: stamp(world.now())}}})
-        return
-    if holds(job, "Failed"):
+    if holds(job, "Complete") or holds(job, "Failed"):
         return
     now, status = world.now(), job.get("status") or {}
     if job["spec"].get("suspend", False):
@@ -73,6 +67,7 @@ async def _train(world: World, job: Json) -> None:
         }
     ]
     if share >= 1:
+        await world.record_run(job)  # training code logs its run before it ends
         status = with_condition(status, "Complete", True, "JobsCompleted", "jobset completed successfully", now)
     await world.status(job, status)
 

@@ -72,9 +72,11 @@ class World:
             log.debug("status of %s not written: %s", obj["metadata"]["name"], problem)
 
     async def make(self, obj: Json) -> None:
-        """Create an object unless it is there already."""
+        """Create an object unless it is there already; a status goes by its own subresource, as the API server wants it."""
         try:
-            await self.store.create(obj)
+            made = await self.store.create(obj)
+            if "status" in obj:
+                await self.store.update_status({**made, "status": obj["status"]})
         except ApiError as problem:
             log.debug("%s %s not created: %s", obj["kind"], obj["metadata"].get("name"), problem)
 
