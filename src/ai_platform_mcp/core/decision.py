@@ -99,9 +99,19 @@ class Decision(Value):
 
 
 def policy_input(
-    plan: Plan, *, request_id: str, principal: Principal, now: str, dry_run: bool, approval: GrantedApproval | None
+    plan: Plan,
+    *,
+    args: dict[str, Any],
+    request_id: str,
+    principal: Principal,
+    now: str,
+    dry_run: bool,
+    approval: GrantedApproval | None,
 ) -> PolicyInput:
-    """Build the input for one plan. Facts come from the plan, which the server made; nothing is taken from the model."""
+    """Build the input for one plan. Facts come from the plan, which the server made; nothing is taken from the model.
+
+    ``args`` are the arguments the plan was made with: the caller's, cut to policy's limits where they went beyond them.
+    """
     return PolicyInput(
         schema=INPUT_SCHEMA,
         request_id=request_id,
@@ -111,7 +121,7 @@ def policy_input(
         time=now,
         principal=principal,
         targets=plan.targets,
-        args=plan.arguments,
+        args=args,
         cost=plan.cost,
         facts=plan.facts,
         plan_digest=plan.digest,
@@ -141,7 +151,7 @@ def read_decision(document: object) -> Decision:
     without requirements, and a mandatory obligation that this server does not know.
     """
     try:
-        decision = Decision.model_validate(document)
+        decision = document if isinstance(document, Decision) else Decision.model_validate(document)
     except ValidationError as error:
         return refusal(
             "policy_error", "The policy engine answered a document of unknown shape.", errors=len(error.errors())

@@ -7,6 +7,7 @@ missing and never performs a step twice.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,8 @@ from ai_platform_mcp.core.ports import Journal, Writers
 from ai_platform_mcp.core.progress import report
 from ai_platform_mcp.core.records import Operation, StepRecord
 from ai_platform_mcp.core.rows import Outcome, Stamp
+
+log = logging.getLogger(__name__)
 
 DONE = frozenset({"applied", "unchanged"})
 
@@ -78,6 +81,9 @@ class Executor:
             record, error = await self._settle(step, stamp, lost)
         except PlatformError as failure:
             record, error = StepRecord(step_id=step.id, state="failed", note=failure.message), failure
+        except Exception as bug:  # it may have happened after the request was sent: that too is unknown until read back
+            log.exception("Step %s of %s failed inside the server", step.id, stamp.operation_id)
+            record, error = await self._settle(step, stamp, bug)
         await self._journal.step_finished(stamp.operation_id, record)
         return record, error
 
@@ -87,11 +93,11 @@ class Executor:
             with anyio.fail_after(self._step_seconds):
                 if await self._landed(step, stamp):
                     return StepRecord(step_id=step.id, state="applied", note="confirmed by reading back"), None
-        except (TimeoutError, PlatformError):
-            pass
+        except Exception as problem:
+            log.warning("Step %s of %s cannot be read back: %s", step.id, stamp.operation_id, problem)
         error = OutcomeUnknown(
             f"Step {step.id} ({step.title}) was sent and its outcome is not known.",
-            cause=lost.message if isinstance(lost, PlatformError) else "The backend did not answer in time.",
+            cause=_why(lost),
             remedy="Run `platform operations resume`, or call again with the same idempotency key: "
             "it reads back what happened and finishes the rest.",
             details={"operation_id": stamp.operation_id, "step": step.id},
@@ -127,3 +133,9 @@ class Executor:
                 remedy="Set `gitops.repository` in the platform file, or plan again.",
             )
         return self._writers.git
+
+
+def _why(lost: BaseException) -> str:
+    if isinstance(lost, PlatformError):
+        return lost.message
+    return "The backend did not answer in time." if isinstance(lost, TimeoutError) else "The server itself failed."

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,24 +21,33 @@ from typing import Any
 import anyio
 
 from ai_platform_mcp.core import replies
-from ai_platform_mcp.core.decision import Decision
 from ai_platform_mcp.core.errors import (
     Conflict,
     NotFound,
     PlanStale,
     PlatformError,
-    RateLimited,
     ReadOnly,
 )
 from ai_platform_mcp.core.executor import Executor
 from ai_platform_mcp.core.judge import Judge, Judged, too_slow
+from ai_platform_mcp.core.limits import Limiter, Turns
 from ai_platform_mcp.core.model import digest_of
 from ai_platform_mcp.core.plan import Plan
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.recorder import Recorder
 from ai_platform_mcp.core.records import ApprovalRecord, Operation, StoredPlan
-from ai_platform_mcp.core.tool import AnyTool, Caller, ReadTool, Result, WriteParams, WriteTool, validate
+from ai_platform_mcp.core.resume import Resumer
+from ai_platform_mcp.core.tool import (
+    AnyTool,
+    Caller,
+    ReadTool,
+    Result,
+    WriteParams,
+    WriteTool,
+    refuse_secrets,
+    validate,
+)
 from ai_platform_mcp.core.wording import plan_text, status_text
 
 
@@ -66,6 +76,14 @@ class Guard:
         self._executor = executor
         self._recorder = Recorder(readers.journal, readers.clock)
         self._judge = Judge(readers, self.options.plan_lifetime, self.options.plan_seconds)
+        self._limiter = Limiter(
+            readers.journal,
+            readers.clock,
+            reads_per_minute=self.options.reads_per_minute,
+            writes_per_minute=self.options.writes_per_minute,
+        )
+        self._turns = Turns()
+        self._resumer = Resumer(readers.journal, executor, self._recorder)
 
     async def call(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Result:
         """Run one call to its end and audit it whatever happens.
@@ -74,27 +92,21 @@ class Guard:
             PlatformError: every anticipated failure, already audited.
         """
         started = time.monotonic()
-        tool = self._find(name)
         entry = self._recorder.entry(name, arguments, caller)
-        try:
+        tool = self.tools.get(name)
+        mutating = isinstance(tool, WriteTool)
+        if mutating:
+            entry.mode = "apply" if arguments.get("mode") == "apply" else "plan"
+        async with self._entered(entry, started, caller.principal, mutating=mutating):
+            if tool is None:
+                raise NotFound(f"There is no tool {name!r}.", remedy=f"Tools: {', '.join(sorted(self.tools))}.")
             params = validate(tool.params, arguments)
-            await self._limit(caller.principal, mutating=isinstance(tool, WriteTool))
             if isinstance(tool, WriteTool):
-                entry.mode = params.mode if isinstance(params, WriteParams) else "apply"
-                result = await self._write(tool, params, caller, entry)
-            else:
-                result = await self._read(tool, params, caller)
-                entry.outcome = "read"
-        except PlatformError as error:
-            entry.outcome = error.code
-            raise
-        except Exception:
-            entry.outcome = "internal_error"
-            raise
-        finally:
-            with anyio.CancelScope(shield=True):
-                await entry.close(started)
-        return result
+                refuse_secrets(arguments)
+                return await self._write(tool, params, caller, entry)
+            result = await self._read(tool, params, caller)
+            entry.outcome = "read"
+            return result
 
     async def look(self, subject: str, caller: Caller, read: Callable[[Readers], Awaitable[str]]) -> str:
         """Read a resource on the same path: limited, bounded in time and audited under its URI.
@@ -104,37 +116,33 @@ class Guard:
         """
         started = time.monotonic()
         entry = self._recorder.entry("resources/read", {"uri": subject}, caller)
-        try:
-            await self._limit(caller.principal, mutating=False)
-            with anyio.fail_after(self.options.read_seconds):
-                text = await read(self.readers)
+        async with self._entered(entry, started, caller.principal, mutating=False):
+            try:
+                with anyio.fail_after(self.options.read_seconds):
+                    text = await read(self.readers)
+            except TimeoutError:
+                raise too_slow(subject, self.options.read_seconds) from None
             entry.outcome = "read"
-        except TimeoutError:
-            entry.outcome = "deadline_exceeded"
-            raise too_slow(subject, self.options.read_seconds) from None
-        except PlatformError as error:
-            entry.outcome = error.code
-            raise
-        finally:
-            with anyio.CancelScope(shield=True):
-                await entry.close(started)
-        return text
+            return text
 
-    def _find(self, name: str) -> AnyTool:
-        tool = self.tools.get(name)
-        if tool is None:
-            raise NotFound(f"There is no tool {name!r}.", remedy=f"Tools: {', '.join(sorted(self.tools))}.")
-        return tool
-
-    async def _limit(self, principal: Principal, *, mutating: bool) -> None:
-        allowed = self.options.writes_per_minute if mutating else self.options.reads_per_minute
-        since = self.readers.clock.now() - timedelta(minutes=1)
-        made = await self.readers.journal.calls_since(principal.id, since, mutating=mutating)
-        if made >= allowed:
-            raise RateLimited(
-                f"{principal.id} made {made} calls in the last minute; {allowed} are allowed.",
-                remedy="Wait a minute. Long work is followed by its operation, not by repeating calls.",
-            )
+    @asynccontextmanager
+    async def _entered(
+        self, entry: Recorder.Entry, started: float, principal: Principal, *, mutating: bool
+    ) -> AsyncGenerator[None]:
+        """Limit what happens inside, and audit it whatever becomes of it; it counts as under way until it is audited."""
+        async with self._limiter.counted(principal, mutating=mutating) as admit:
+            try:
+                await admit()
+                yield
+            except PlatformError as error:
+                entry.outcome = error.code
+                raise
+            except Exception:
+                entry.outcome = "internal_error"
+                raise
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await entry.close(started)
 
     async def _read(self, tool: ReadTool, params: Any, caller: Caller) -> Result:
         try:
@@ -152,11 +160,23 @@ class Guard:
                 remedy="Use a server that was started without --read-only.",
             )
         arguments = params.arguments()
-        bound = await self._bound(tool.name, arguments, params, caller.principal)
-        earlier = await self._earlier(tool.name, arguments, params, bound, caller.principal)
-        if isinstance(earlier, Operation) and params.mode == "apply":
-            return await self._replay(earlier, caller, entry)
-        operation_id = bound.plan.operation_id if bound else self._operation_id(earlier)
+        async with self._turns.of(_meaning(tool.name, arguments, params, caller.principal)):
+            bound = await self._bound(tool.name, arguments, params, caller.principal)
+            earlier = await self._earlier(tool.name, arguments, params, bound, caller.principal)
+            if isinstance(earlier, Operation) and params.mode == "apply":
+                return await self._replay(earlier, caller, entry)
+            operation_id = bound.plan.operation_id if bound else self._operation_id(earlier)
+            return await self._decide(tool, params, caller, entry, bound, operation_id)
+
+    async def _decide(
+        self,
+        tool: WriteTool,
+        params: WriteParams,
+        caller: Caller,
+        entry: Recorder.Entry,
+        bound: StoredPlan | None,
+        operation_id: str,
+    ) -> Result:
         judged = await self._judge.judge(tool, params, caller, operation_id)
         entry.judged(judged.plan, judged.decision)
         await self.readers.journal.save_plan(judged.stored)
@@ -295,21 +315,11 @@ class Guard:
             operation = await self.readers.journal.begin(judged.stored, approval_id)
             replayed = operation is not None
             if operation is None:
-                operation = await self._execute(judged.plan, judged.decision)
+                operation = await self._resumer.execute(judged.plan, judged.decision)
         if operation is None:
             raise RuntimeError("An execution ended without a record.")
         entry.outcome, entry.operation_id = "replayed" if replayed else operation.state, operation.id
         return self._operation_result(operation, replayed=replayed)
-
-    async def _execute(self, plan: Plan, decision: Decision, before: Operation | None = None) -> Operation:
-        records = before.steps if before else ()
-        execution = await self._executor.run(plan, decision.annotations(), records)
-        error = execution.error.as_dict() if execution.error else None
-        await self.readers.journal.finish(plan.operation_id, execution.state, result=None, error=error)
-        operation = await self.readers.journal.operation(plan.operation_id)
-        if operation is None:
-            raise RuntimeError(f"The journal lost operation {plan.operation_id}.")
-        return operation
 
     def _operation_result(self, operation: Operation, *, replayed: bool) -> Result:
         data = {"status": operation.state, "replayed": replayed, **replies.operation_data(operation)}
@@ -319,40 +329,15 @@ class Guard:
     # --------------------------------------------------------------------------------------------------- after crashes
 
     async def resume(self, caller: Caller) -> list[Operation]:
-        """Finish what a dead process left: read back, perform what is missing, or mark it as interrupted.
+        """Finish what a dead process left. A read-only server leaves it: finishing may change things."""
+        return [] if self.options.read_only else await self._resumer.resume(caller)
 
-        The decision in force is the one the plan was begun under; an operation without one is marked, not finished.
-        """
-        return [
-            await self._resume_one(operation, caller) for operation in await self.readers.journal.claim_unfinished()
-        ]
 
-    async def _resume_one(self, operation: Operation, caller: Caller) -> Operation:
-        started = time.monotonic()
-        entry = self._recorder.entry(operation.plan.tool, operation.plan.arguments, caller)
-        entry.mode, entry.operation_id = "resume", operation.id
-        stored = await self.readers.journal.plan(operation.plan.id)
-        try:
-            if stored is None or stored.decision.effect == "deny":
-                resumed = await self._interrupt(operation)
-            else:
-                entry.judged(operation.plan, stored.decision)
-                resumed = await self._execute(operation.plan, stored.decision, before=operation)
-            entry.outcome = resumed.state
-        finally:
-            await entry.close(started)
-        return resumed
-
-    async def _interrupt(self, operation: Operation) -> Operation:
-        reason = {
-            "code": "interrupted",
-            "message": "The process that ran this stopped, and no decision that allows it is on record.",
-            "cause": "",
-            "remedy": "Make a new plan; it starts from the world as it is now.",
-            "retryable": False,
-        }
-        await self.readers.journal.finish(operation.id, "interrupted", result=None, error=reason)
-        return await self.readers.journal.operation(operation.id) or operation
+def _meaning(tool: str, arguments: dict[str, Any], params: WriteParams, principal: Principal) -> str | None:
+    """Return what makes two calls the same where neither a key nor a plan says so; the journal tells the others apart."""
+    if params.mode == "plan" or params.idempotency_key or params.plan_id:
+        return None
+    return digest_of([principal.id, tool, arguments])
 
 
 def _differences(old: Plan, new: Plan) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,13 +10,25 @@ from typing import Any
 
 import anyio
 
-from ai_platform_mcp.core.decision import Decision, GrantedApproval, policy_input
+from ai_platform_mcp.core.decision import (
+    Decision,
+    GrantedApproval,
+    PolicyInput,
+    policy_input,
+    read_decision,
+    refusal,
+)
 from ai_platform_mcp.core.errors import DeadlineExceeded
 from ai_platform_mcp.core.plan import Plan, seal
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.records import ApprovalRecord, StoredPlan
 from ai_platform_mcp.core.refine import refine
 from ai_platform_mcp.core.tool import Caller, PlanContext, WriteTool
+
+log = logging.getLogger(__name__)
+
+POLICY_SECONDS = 10.0
+"""The last bound on an engine, above the deadlines that engines keep themselves (settings: policy.seconds)."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +59,56 @@ class Judge:
 
     async def judge(self, tool: WriteTool, params: Any, caller: Caller, operation_id: str) -> Judged:
         """Return the judged plan. Where policy limits a parameter, the plan is made and judged once more, narrowed."""
-        judged = await self._once(tool, params, caller, operation_id)
+        asked = params.arguments()
+        judged = await self._once(tool, params, asked, caller, operation_id)
         narrowed = _narrowed(params, judged.decision.limits)
-        return judged if narrowed is None else await self._once(tool, narrowed, caller, operation_id)
+        return judged if narrowed is None else await self._once(tool, narrowed, asked, caller, operation_id)
 
-    async def _once(self, tool: WriteTool, params: Any, caller: Caller, operation_id: str) -> Judged:
-        plan = await self._seal(tool, params, caller, operation_id)
-        revision = (await self._readers.policy.info()).revision
+    async def _once(
+        self, tool: WriteTool, params: Any, asked: dict[str, Any], caller: Caller, operation_id: str
+    ) -> Judged:
+        """Judge once. ``asked`` are the caller's arguments, which bind the plan; ``params`` may be cut to policy's limits."""
+        plan = await self._seal(tool, params, asked, caller, operation_id)
+        revision = await self._revision()
         record = await self._readers.approvals.granted(plan.digest, revision)
         question = policy_input(
             plan,
+            args=params.arguments(),
             request_id=caller.request_id,
             principal=caller.principal,
             now=plan.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             dry_run=params.mode == "plan",
             approval=_granted(record),
         )
-        decision = await self._readers.policy.decide(question)
+        decision = await self._ask(question)
         stored = StoredPlan(
             plan=plan, principal=caller.principal, idempotency_key=params.idempotency_key, decision=decision
         )
         return Judged(stored, record)
 
-    async def _seal(self, tool: WriteTool, params: Any, caller: Caller, operation_id: str) -> Plan:
+    async def _revision(self) -> str:
+        """Return the revision in force; empty where the engine cannot say, and then no approval fits."""
+        try:
+            with anyio.fail_after(POLICY_SECONDS):
+                return (await self._readers.policy.info()).revision
+        except Exception:
+            log.exception("The policy engine does not say which policies are in force")
+            return ""
+
+    async def _ask(self, question: PolicyInput) -> Decision:
+        """Ask policy. Engines deny what they cannot judge; one that fails or hangs all the same is a denial here."""
+        try:
+            with anyio.fail_after(POLICY_SECONDS):
+                return read_decision(await self._readers.policy.decide(question))
+        except TimeoutError:
+            return refusal("policy_unavailable", f"The policy engine did not answer within {POLICY_SECONDS:g} s.")
+        except Exception:
+            log.exception("The policy engine failed")
+            return refusal("policy_error", "The policy engine failed.")
+
+    async def _seal(
+        self, tool: WriteTool, params: Any, asked: dict[str, Any], caller: Caller, operation_id: str
+    ) -> Plan:
         now = self._readers.clock.now()
         context = PlanContext(caller=caller, operation_id=operation_id, now=now)
         try:
@@ -79,7 +119,7 @@ class Judge:
         return seal(
             draft,
             tool=tool.name,
-            arguments=params.arguments(),
+            arguments=asked,
             operation_id=operation_id,
             created_at=now,
             expires_at=now + self._lifetime,

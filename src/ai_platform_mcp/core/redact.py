@@ -26,8 +26,8 @@ def redact(value: Any) -> Any:
         items: dict[str, Any] = value
         return {key: REDACTED if _is_secret(key, item) else redact(item) for key, item in items.items()}
     if isinstance(value, list | tuple):
-        rows: list[Any] = list(value)
-        return [redact(row) for row in rows]
+        rows: list[Any] = [redact(row) for row in value]  # pyright: ignore[reportUnknownVariableType]  # any JSON value
+        return tuple(rows) if isinstance(value, tuple) else rows
     return _SECRET_VALUE.sub(REDACTED, value) if isinstance(value, str) else value
 
 

@@ -14,6 +14,7 @@ from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.core.plan import Draft
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.redact import redact
 
 
 class Params(BaseModel):
@@ -123,9 +124,25 @@ def validate(params: type[P], arguments: Mapping[str, Any]) -> P:
         ) from None
 
 
+def refuse_secrets(arguments: Mapping[str, Any]) -> None:
+    """Refuse what looks like a secret: plans are kept as they are, and shown to those who approve them.
+
+    Raises:
+        InvalidInput: naming the arguments, never their values.
+    """
+    named = sorted(name for name, value in arguments.items() if redact({name: value}) != {name: value})
+    if named:
+        raise InvalidInput(
+            f"{', '.join(named)} seems to hold a secret.",
+            cause="Arguments become part of the plan, which is stored, shown and audited.",
+            remedy="Keep the secret in the cluster or in the registry's environment, and name it there.",
+            details={"arguments": named},
+        )
+
+
 def _sentence(problem: Any) -> str:
     row = cast("type_json", problem)
     where = ".".join(str(part) for part in row["loc"]) or "arguments"
     given = row.get("input")
-    shown = f" (got {given!r:.60})" if row["type"] != "missing" else ""
+    shown = f" (got {redact({where: given})[where]!r:.60})" if row["type"] != "missing" else ""
     return f"{where}: {str(row['msg']).removeprefix('Value error, ')}{shown}"
