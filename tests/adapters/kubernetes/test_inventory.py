@@ -152,7 +152,7 @@ def _quota(name: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _served(name: str) -> list[tuple[str, dict[str, Any]]]:
-    digest = f"sha256:{'a' * 64}"
+    what = {"model": "vision", "version": "3", "digest": f"sha256:{'a' * 64}", "image": "registry.example.org/v:3"}
     predictor = {
         "minReplicas": 2,
         "canaryTrafficPercent": 10,
@@ -182,12 +182,7 @@ def _served(name: str) -> list[tuple[str, dict[str, Any]]]:
                 "apiVersion": "edge.aiplatform.dev/v1alpha1",
                 "kind": "EdgeRollout",
                 "metadata": {"name": "vision", "labels": {"aiplatform.dev/team": "stores"}},
-                "spec": {
-                    "model": "vision",
-                    "version": "3",
-                    "digest": digest,
-                    "waves": [{"name": "all", "percent": 100}],
-                },
+                "spec": {**what, "waves": [{"name": "all", "percent": 100}]},
                 "status": {"phase": "Running", "wave": 1, "healthy": 5, "total": 47},
             },
         ),
@@ -348,20 +343,20 @@ async def test_a_cluster_that_dies_keeps_its_last_rows_with_their_age_and_recove
     proxy, adapter = proxied
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "survivor"}}
     sandbox_api.post("/api/v1/nodes", node)
-    await until(adapter, lambda now: not now.stale and len(now.nodes) == 1)
+    await until(adapter, lambda now: not now.stale and "survivor" in {row.name for row in now.nodes})
     await until(adapter, lambda now: not now.stale, "other")
 
     await proxy.stop()
     dead = await until(adapter, lambda now: now.stale and now.age_seconds >= 1)
     other = await adapter.inventory.inventory("other")
-    assert [row.name for row in dead.nodes] == ["survivor"]
+    assert "survivor" in {row.name for row in dead.nodes}
     assert "c1" in dead.problem
     assert (other.stale, other.problem) == (False, "")
 
     sandbox_api.delete("/api/v1/nodes/survivor")
     await proxy.start()
     back = await until(adapter, lambda now: not now.stale)
-    assert back.nodes == ()
+    assert "survivor" not in {row.name for row in back.nodes}
     assert back.problem == ""
 
 
