@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401  # its plugin would import it at the very end, deep in the stack, where CPython 3.11 gives up
 import pytest
 
 from ai_platform_mcp.sandbox import process
