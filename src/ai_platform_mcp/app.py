@@ -16,13 +16,12 @@ import anyio
 from ai_platform_mcp.core.errors import Misconfigured
 from ai_platform_mcp.core.executor import Executor
 from ai_platform_mcp.core.guard import Guard, GuardOptions
+from ai_platform_mcp.core.judge import Rewrite
 from ai_platform_mcp.core.ports import Clock, PlatformFacts, Readers, Writers
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.records import ApprovalRecord, Operation
 from ai_platform_mcp.core.rows import ClusterInfo
 from ai_platform_mcp.core.tool import AnyTool, Caller, Result, WriteTool
-from ai_platform_mcp.sandbox import process
-from ai_platform_mcp.sandbox.platform import SANDBOX_FACTS
 from ai_platform_mcp.settings import Settings
 from ai_platform_mcp.tools import CATALOGUE
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from ai_platform_mcp.adapters.approvals import SignedApprovals
     from ai_platform_mcp.adapters.journal.sql import SqlJournal
     from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+    from ai_platform_mcp.sandbox.process import Status
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +133,7 @@ class App:
         from ai_platform_mcp.adapters.kubernetes.reader import KubernetesReader
         from ai_platform_mcp.adapters.kubernetes.transport import Transport
         from ai_platform_mcp.adapters.kubernetes.writer import KubernetesWriter
+        from ai_platform_mcp.sandbox import process
 
         settings = self.settings
         box = await process.ensure_up(settings.state_dir) if settings.sandboxed else None
@@ -174,9 +175,19 @@ class App:
             plan_seconds=chosen.plan_seconds,
             reads_per_minute=chosen.reads_per_minute,
             writes_per_minute=chosen.writes_per_minute,
+            rewrite=self._rewrite(),
         )
 
-    def _clusters(self, box: process.Status | None) -> list[ClusterConfig]:
+    def _rewrite(self) -> Rewrite | None:
+        gitops = self.settings.gitops
+        if gitops is None:
+            return None
+        from ai_platform_mcp.manifests.gitops import as_commit
+
+        where = gitops.model_dump()
+        return lambda draft, operation_id: as_commit(draft, operation_id, where)
+
+    def _clusters(self, box: Status | None) -> list[ClusterConfig]:
         from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
 
         if box is not None:
@@ -193,7 +204,7 @@ class App:
             for row in self.settings.clusters
         ]
 
-    def _registry(self, box: process.Status | None):
+    def _registry(self, box: Status | None):
         from ai_platform_mcp.adapters.mlflow.registry import MlflowRegistry
 
         uri = box.mlflow_uri if box is not None else self.settings.mlflow.uri
@@ -201,7 +212,7 @@ class App:
             return cast("MlflowRegistry", Absent("model registry", "mlflow.uri"))
         return MlflowRegistry(uri, self.settings.mlflow.seconds)
 
-    def _metrics(self, box: process.Status | None):
+    def _metrics(self, box: Status | None):
         from ai_platform_mcp.adapters.prometheus.client import PrometheusClient
         from ai_platform_mcp.adapters.prometheus.reader import PrometheusMetrics
 
@@ -235,6 +246,8 @@ class App:
     def _facts(self) -> PlatformFacts:
         settings = self.settings
         if settings.sandboxed and not (settings.budgets_cents or settings.golden_paths):
+            from ai_platform_mcp.sandbox.platform import SANDBOX_FACTS
+
             return SANDBOX_FACTS
         return PlatformFacts(
             budgets_cents=settings.budgets_cents,

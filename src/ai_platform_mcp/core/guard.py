@@ -29,7 +29,7 @@ from ai_platform_mcp.core.errors import (
     ReadOnly,
 )
 from ai_platform_mcp.core.executor import Executor
-from ai_platform_mcp.core.judge import Judge, Judged, too_slow
+from ai_platform_mcp.core.judge import Judge, Judged, Rewrite, too_slow
 from ai_platform_mcp.core.limits import Limiter, Turns
 from ai_platform_mcp.core.model import digest_of
 from ai_platform_mcp.core.plan import Plan
@@ -62,6 +62,7 @@ class GuardOptions:
     plan_seconds: float = 30.0
     reads_per_minute: int = 600
     writes_per_minute: int = 60
+    rewrite: Rewrite | None = None
 
 
 class Guard:
@@ -75,7 +76,7 @@ class Guard:
         self.options = options or GuardOptions()
         self._executor = executor
         self._recorder = Recorder(readers.journal, readers.clock)
-        self._judge = Judge(readers, self.options.plan_lifetime, self.options.plan_seconds)
+        self._judge = Judge(readers, self.options.plan_lifetime, self.options.plan_seconds, self.options.rewrite)
         self._limiter = Limiter(
             readers.journal,
             readers.clock,

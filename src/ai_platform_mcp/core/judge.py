@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from ai_platform_mcp.core.decision import (
     refusal,
 )
 from ai_platform_mcp.core.errors import DeadlineExceeded
-from ai_platform_mcp.core.plan import Plan, seal
+from ai_platform_mcp.core.plan import Draft, Plan, seal
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.records import ApprovalRecord, StoredPlan
 from ai_platform_mcp.core.refine import refine
@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 
 POLICY_SECONDS = 10.0
 """The last bound on an engine, above the deadlines that engines keep themselves (settings: policy.seconds)."""
+
+
+Rewrite = Callable[[Draft, str], Draft]
+"""Turns a dry-run draft of an operation into another way of making the same change, such as a commit."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class Judged:
 class Judge:
     """Plans, dry-runs, seals and asks policy."""
 
-    def __init__(self, readers: Readers, lifetime: timedelta, seconds: float):
+    def __init__(self, readers: Readers, lifetime: timedelta, seconds: float, rewrite: Rewrite | None = None):
         self._readers = readers
+        self._rewrite = rewrite
         self._lifetime = lifetime
         self._seconds = seconds
 
@@ -117,7 +122,7 @@ class Judge:
         except TimeoutError:
             raise too_slow(tool.name, self._seconds) from None
         return seal(
-            draft,
+            draft if self._rewrite is None else self._rewrite(draft, operation_id),
             tool=tool.name,
             arguments=asked,
             operation_id=operation_id,
