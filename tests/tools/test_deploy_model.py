@@ -208,3 +208,19 @@ async def test_with_several_clusters_the_target_must_be_named(platform: Platform
         with pytest.raises(InvalidInput, match="Which cluster") as caught:
             await platform.call(tool, **arguments)
         assert "sandbox" in caught.value.remedy
+
+
+async def test_what_was_just_trained_is_registered_and_deployed_to_both_places(platform: Platform):
+    registered = await apply(platform, "register_model", model="vision-v3", thresholds=["accuracy>=0.93"])
+    assert registered.data["status"] == "applied", registered.text
+    done = await apply(platform, "deploy_model", model="vision-v3", environment="staging")
+    assert done.data["status"] == "applied", done.text
+    kinds = [step["title"].split()[0] for step in done.data["steps"]]
+    assert kinds == ["Serve", "Roll", "Reach"]
+    operation = await platform.readers.journal.operation(done.data["operation_id"])
+    assert operation is not None
+    assert [row.ref.kind for row in operation.plan.follow] == ["InferenceService", "EdgeRollout"]
+    with pytest.raises(NotFound, match="champion"):
+        await platform.call("deploy_model", model="vision-v3", environment="production")
+    answer = await platform.call("deploy_model", model="vision-v3:1", environment="production")
+    assert "champion_missing" in codes(answer)
