@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.world import World, running_world
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One fast sandbox per session, and with pytest-xdist one per worker: its cold start is the expensive part."""
+    with running_world(tmp_path_factory.mktemp("world")) as running:
+        yield running
