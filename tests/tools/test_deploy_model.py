@@ -115,12 +115,10 @@ async def test_a_canary_in_standard_mode_leaves_the_stable_predictor_as_it_is(pl
     assert before is not None and after is not None
     notes = after["metadata"]["annotations"]
     assert notes["aiplatform.dev/stable-version"] == "3"
-    if notes["serving.kserve.io/deploymentMode"] == "Standard":
-        assert after["spec"]["predictor"] == before["spec"]["predictor"]
-        assert after["spec"]["canary"][0]["trafficPercent"] == 20
-        assert after["spec"]["canary"][0]["predictor"]["name"] == "canary-v4"
-    else:
-        assert after["spec"]["predictor"]["canaryTrafficPercent"] == 20
+    assert notes["serving.kserve.io/deploymentMode"] == "Standard"
+    assert after["spec"]["predictor"] == before["spec"]["predictor"]
+    assert after["spec"]["canary"][0]["trafficPercent"] == 20
+    assert after["spec"]["canary"][0]["predictor"]["name"] == "canary-v4"
 
     done = await apply(
         platform, "deploy_model", model="vision-v2:4", target="cloud", environment="staging", canary_percent=0
@@ -128,6 +126,7 @@ async def test_a_canary_in_standard_mode_leaves_the_stable_predictor_as_it_is(pl
     assert done.data["status"] == "applied", done.text
     moved = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-staging")
     assert moved is not None and "aiplatform.dev/stable-version" not in moved["metadata"]["annotations"]
+    assert moved["spec"]["predictor"]["model"] != before["spec"]["predictor"]["model"]
     assert "canary" not in moved["spec"] and "canaryTrafficPercent" not in moved["spec"]["predictor"]
 
 

@@ -109,8 +109,12 @@ async def _standard_canary(readers: Readers, cluster: str) -> bool:
         )
     except PlatformError:
         return False  # not readable: the mode that needs it is then not chosen
-    path = ("schema", "openAPIV3Schema", "properties", "spec", "properties", "canary")
-    return any(section(version, *path) for version in rows(crd, "spec", "versions"))
+    schemas = [section(version, "schema", "openAPIV3Schema") for version in rows(crd, "spec", "versions")]
+    # A definition that lists no fields says nothing either way; the dry run of the plan then decides.
+    return any(
+        not section(schema, "properties") or section(schema, "properties", "spec", "properties", "canary")
+        for schema in schemas
+    )
 
 
 async def read_inventory(readers: Readers, cluster: str) -> Inventory:
