@@ -71,7 +71,7 @@ async def _patch(
     step: Patch, discovery: Discovery, query: tuple[tuple[str, str], ...], live: type_json | None, stamp: Stamp | None
 ) -> Request:
     body = step.patch
-    if stamp is not None and step.subresource is None:
+    if stamp is not None and step.subresource is None and not _starts_a_revision(step):
         body = _stamped_patch(step, stamps(stamp, step), live)
     return Request(
         "PATCH",
@@ -82,6 +82,15 @@ async def _patch(
         content_type=_PATCH_TYPES[step.patch_type],
         idempotent=step.patch_type != "json",
     )
+
+
+def _starts_a_revision(step: Patch) -> bool:
+    """Whether the stamp alone would start a new revision of what serves.
+
+    KServe copies the annotations of a service to its pods, and a changed pod template is a new revision: a promotion, which
+    only moves traffic, must not start one. A merge patch is recognised by its values.
+    """
+    return step.ref.kind in ("InferenceService", "LLMInferenceService") and step.patch_type == "merge"
 
 
 async def _delete(step: Delete, discovery: Discovery, query: tuple[tuple[str, str], ...]) -> Request:
