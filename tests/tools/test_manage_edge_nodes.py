@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 
 from ai_platform_mcp.core.errors import Conflict, InvalidInput, NotFound
+from ai_platform_mcp.core.permit import Permit, open_permit
+from ai_platform_mcp.core.plan import Patch
+from ai_platform_mcp.core.rows import Stamp
+from ai_platform_mcp.domain.objects import ref_of
 from live_platform import Platform
 
 EDGE = "edge.aiplatform.dev/v1alpha1"
@@ -117,3 +121,39 @@ async def test_a_release_reaches_one_site_pauses_goes_on_and_is_rolled_back(plat
     cancelled = await platform.call("control_operation", operation_id=name, action="cancel", mode="apply")
     assert cancelled.data["status"] == "applied", cancelled.text
     assert await platform.get(EDGE, "EdgeRollout", live["metadata"]["name"], "vision-dev") is None
+
+
+async def test_a_rollback_is_a_new_generation_of_the_release_before(platform: Platform):
+    begun = await platform.call(
+        "manage_edge_nodes", action="rollout", model="ticket-router:2", environment="dev", site="us-south-3",
+        team="nlp", mode="apply",
+    )  # fmt: skip
+    assert begun.data["status"] == "applied", begun.text
+    live = next(
+        row
+        for row in (await platform.readers.clusters.list("sandbox", EDGE, "EdgeRollout", namespace="nlp-dev")).items
+        if row["spec"]["model"] == "ticket-router"
+    )
+    name, earlier = (
+        live["metadata"]["name"],
+        {"version": "1", "digest": f"sha256:{'1' * 64}", "storageUri": "oci://r/t:1"},
+    )
+    await write(
+        platform, Patch(title="seed", cluster="sandbox", ref=ref_of(live), patch={"spec": {"rollbackTo": earlier}})
+    )
+    back = await platform.call("manage_edge_nodes", action="rollback", rollout=name, team="nlp", mode="apply")
+    assert back.data["status"] == "applied", back.text
+    assert await platform.get(EDGE, "EdgeRollout", name, "nlp-dev") is None
+    rollouts = (await platform.readers.clusters.list("sandbox", EDGE, "EdgeRollout", namespace="nlp-dev")).items
+    new = next(row for row in rollouts if row["spec"]["model"] == "ticket-router")
+    assert new["spec"]["version"] == "1" and new["spec"]["digest"] == earlier["digest"]
+    assert new["spec"]["generationOf"] == live["spec"]["generationOf"] + 1
+    assert new["spec"]["rollbackTo"]["version"] == "2" and new["spec"]["sites"] == ["us-south-3"]
+    assert new["metadata"]["labels"]["aiplatform.dev/team"] == "nlp"
+
+
+async def write(platform: Platform, step: Patch) -> None:
+    """Change an object behind the platform's back, as a controller or a person would."""
+    writers = (await platform.app.wiring()).guard._executor._writers  # type: ignore[attr-defined]
+    with open_permit(Permit("test", "s1")):
+        await writers.clusters.execute(step, Stamp(operation_id="op-test", plan_digest="0" * 64))

@@ -12,7 +12,7 @@ from ai_platform_mcp.resources.inventory import InventoryResource
 from ai_platform_mcp.resources.models import ModelsResource
 from ai_platform_mcp.resources.operations import OperationResource, read_operation
 from ai_platform_mcp.resources.policies import LawResource, LimitsResource
-from ai_platform_mcp.resources.resource import Resource
+from ai_platform_mcp.resources.resource import Resource, bare, match
 
 CATALOGUE: tuple[Resource, ...] = (
     ModelsResource(),
@@ -22,4 +22,4 @@ CATALOGUE: tuple[Resource, ...] = (
     OperationResource(),
 )
 
-__all__ = ["CATALOGUE", "Resource", "complete", "read_operation"]
+__all__ = ["CATALOGUE", "Resource", "bare", "complete", "match", "read_operation"]

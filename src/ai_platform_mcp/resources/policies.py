@@ -38,8 +38,8 @@ class LawResource:
             return as_text(
                 {**head, **told, "characters_by_file": files, "read": "policy://law/<file>, policy://limits"}
             )
-        # Files in folders have a slash in their name, which a URI template's variable cannot hold: it is written %2F or «:».
-        name = file.replace("%2F", "/").replace("%2f", "/").replace(":", "/")
+        # Files in folders have a slash in their name, which a variable of a URI cannot hold: it is written «:» or %2F.
+        name = file.replace(":", "/")
         if name not in law:
             raise nothing(f"policy://law/{file}", f"Files: {', '.join(sorted(law)).replace('/', ':')}.")
         text = law[name]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
+from urllib.parse import unquote
 
 from ai_platform_mcp.core.errors import NotFound
 from ai_platform_mcp.core.ports import Readers
@@ -27,6 +29,32 @@ class Resource(Protocol):
             NotFound: nothing has that address.
         """
         ...
+
+
+_VARIABLE = re.compile(r"\{(/?)(\w+)\}")
+
+
+def match(template: str, uri: str) -> dict[str, str] | None:
+    """Return the variables that an address fills, None where it is no address of this template.
+
+    A variable with a slash (``{/name}``) may be left out with all that follow it: that is how RFC 6570 expands an undefined
+    one, so ``registry://models`` is an address of ``registry://models{/name}{/version}``. Values are percent-decoded.
+    """
+    pattern, place = "", 0
+    for found in _VARIABLE.finditer(template):
+        value = f"(?P<{found[2]}>[^/?#]+)"
+        pattern += re.escape(template[place : found.start()]) + (f"(?:/{value})?" if found[1] else value)
+        place = found.end()
+    fits = re.fullmatch(pattern + re.escape(template[place:]), uri)
+    if fits is None:
+        return None
+    return {name: unquote(value) for name, value in fits.groupdict().items() if value is not None}
+
+
+def bare(template: str) -> str | None:
+    """Return the address of a template with every variable left out, None where one of them is required."""
+    address = template.partition("{")[0]
+    return address if match(template, address) is not None else None
 
 
 def as_text(document: Mapping[str, Any]) -> str:
