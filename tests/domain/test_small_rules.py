@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ai_platform_mcp.core.errors import InvalidInput, Misconfigured, NotFound
@@ -186,6 +186,7 @@ def test_money_is_counted_in_whole_cents(cents: int, devices: int, hours: int | 
     assert answer.total_cents == (None if hours is None else cents * devices * hours)
 
 
+@example(datetime(2026, 11, 30, 23, 59, 59, 999_999, tzinfo=UTC))
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))
 def test_a_month_never_has_more_than_744_hours_left_and_always_some(now: datetime):
     left = hours_left_in_month(now)

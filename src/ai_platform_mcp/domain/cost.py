@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from ai_platform_mcp.core.model import Value
 from ai_platform_mcp.core.records import Operation
 
-SECONDS_PER_HOUR = 3600
 SPENDING_TOOLS = frozenset({"request_gpu", "trigger_retraining"})
 """Tools whose applied plans count against a team's month. A deployment replaces the one before it, so summing would lie."""
 
@@ -36,7 +35,7 @@ def hours_left_in_month(now: datetime) -> int:
     """Return the hours until the calendar month ends, rounded up."""
     start = month_start(now)
     end = start + timedelta(days=calendar.monthrange(now.year, now.month)[1])
-    return -(-int((end - now).total_seconds()) // SECONDS_PER_HOUR)
+    return -((now - end) // timedelta(hours=1))
 
 
 def committed_cents(operations: Iterable[Operation], team: str, now: datetime) -> int:
