@@ -8,27 +8,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import anyio
 
 from ai_platform_mcp.core.errors import Misconfigured
-from ai_platform_mcp.core.executor import Executor
-from ai_platform_mcp.core.guard import Guard, GuardOptions
-from ai_platform_mcp.core.judge import Rewrite
-from ai_platform_mcp.core.ports import Clock, PlatformFacts, Readers, Writers
 from ai_platform_mcp.core.principal import Principal
-from ai_platform_mcp.core.records import ApprovalRecord, Operation
-from ai_platform_mcp.core.rows import ClusterInfo
 from ai_platform_mcp.core.tool import AnyTool, Caller, Result, WriteTool
 from ai_platform_mcp.settings import Settings
-from ai_platform_mcp.tools import CATALOGUE
 
 if TYPE_CHECKING:
     from ai_platform_mcp.adapters.approvals import SignedApprovals
     from ai_platform_mcp.adapters.journal.sql import SqlJournal
     from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+    from ai_platform_mcp.core.guard import Guard, GuardOptions
+    from ai_platform_mcp.core.judge import Rewrite
+    from ai_platform_mcp.core.ports import Clock, PlatformFacts, Readers
+    from ai_platform_mcp.core.records import ApprovalRecord, Operation
     from ai_platform_mcp.sandbox.process import Status
 
 log = logging.getLogger(__name__)
@@ -61,7 +59,13 @@ class App:
         self._stack = AsyncExitStack()
         self._lock = anyio.Lock()
         self._wiring: Wiring | None = None
-        self._catalogue = {tool.name: tool for tool in CATALOGUE}
+
+    @cached_property
+    def _catalogue(self) -> dict[str, AnyTool]:
+        """Every tool by name, imported when somebody first asks for tools: a handshake needs none of them."""
+        from ai_platform_mcp.tools import CATALOGUE
+
+        return {tool.name: tool for tool in CATALOGUE}
 
     @property
     def version(self) -> str:
@@ -133,6 +137,9 @@ class App:
         from ai_platform_mcp.adapters.kubernetes.reader import KubernetesReader
         from ai_platform_mcp.adapters.kubernetes.transport import Transport
         from ai_platform_mcp.adapters.kubernetes.writer import KubernetesWriter
+        from ai_platform_mcp.core.executor import Executor
+        from ai_platform_mcp.core.guard import Guard
+        from ai_platform_mcp.core.ports import Readers, Writers
         from ai_platform_mcp.sandbox import process
 
         settings = self.settings
@@ -166,6 +173,8 @@ class App:
         return Wiring(guard, readers, journal, approvals)
 
     def _options(self) -> GuardOptions:
+        from ai_platform_mcp.core.guard import GuardOptions
+
         chosen = self.settings.guard
         return GuardOptions(
             read_only=self.settings.read_only,
@@ -189,6 +198,7 @@ class App:
 
     def _clusters(self, box: Status | None) -> list[ClusterConfig]:
         from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+        from ai_platform_mcp.core.rows import ClusterInfo
 
         if box is not None:
             return [ClusterConfig(ClusterInfo(name="sandbox", sandbox=True), kubeconfig=Path(box.kubeconfig))]
@@ -222,7 +232,9 @@ class App:
             return cast("PrometheusMetrics", Absent("metrics store", "prometheus.url"))
         client = PrometheusClient(url, seconds=chosen.seconds, token_file=chosen.token_file, token_env=chosen.token_env)
         self._stack.push_async_callback(client.aclose)
-        return PrometheusMetrics(client, self.clock, tenant=chosen.tenant, seconds=chosen.seconds)
+        return PrometheusMetrics(
+            client, self.clock, tenant=chosen.tenant, allowed=chosen.metrics_by_role, seconds=chosen.seconds
+        )
 
     def _policy(self):
         from ai_platform_mcp.adapters.policy.embedded import EmbeddedPolicy
@@ -244,6 +256,8 @@ class App:
         return GitRepositoryWriter(self.settings.gitops.repository, self.settings.state_dir / "git")
 
     def _facts(self) -> PlatformFacts:
+        from ai_platform_mcp.core.ports import PlatformFacts
+
         settings = self.settings
         if settings.sandboxed and not (settings.budgets_cents or settings.golden_paths):
             from ai_platform_mcp.sandbox.platform import SANDBOX_FACTS

@@ -13,13 +13,18 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from ai_platform_mcp.core.errors import Misconfigured
 
 APP = "ai-platform-mcp"
+
+
+def _user_folder(kind: Literal["state", "config"]) -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir(APP) if kind == "state" else platformdirs.user_config_dir(APP))
 
 
 class Section(BaseModel):
@@ -56,12 +61,17 @@ class MlflowSettings(Section):
 
 
 class PrometheusSettings(Section):
-    """The metrics store. ``tenant`` are label matchers forced into every query."""
+    """The metrics store. ``tenant`` are label matchers forced into every query (``{team}``: the caller's team).
+
+    ``metrics_by_role`` lists patterns of metric names that free PromQL may name, by role; ``*`` is for all other roles, and an
+    empty list is everything. Empty: every metric for everyone.
+    """
 
     url: str = ""
     token_file: Path | None = None
     token_env: str = ""
     tenant: dict[str, str] = Field(default_factory=dict)
+    metrics_by_role: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     seconds: float = 10.0
 
 
@@ -133,7 +143,8 @@ class GuardSettings(Section):
     writes_per_minute: int = Field(default=60, ge=1)
     read_seconds: float = Field(default=20.0, gt=0, le=120)
     plan_seconds: float = Field(default=30.0, gt=0, le=120)
-    step_seconds: float = Field(default=30.0, gt=0, le=300)
+    step_seconds: float = Field(default=30.0, gt=0, le=80)
+    """Below the lease of an operation (90 s), so that a slow step is never taken over while it runs."""
 
 
 class Settings(BaseSettings):
@@ -148,7 +159,7 @@ class Settings(BaseSettings):
     )
 
     config: Path | None = None
-    state_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_state_dir(APP)))
+    state_dir: Path = Field(default_factory=lambda: _user_folder("state"))
     read_only: bool = False
     clusters: tuple[ClusterSettings, ...] = ()
     mlflow: MlflowSettings = MlflowSettings()
@@ -186,7 +197,7 @@ class Settings(BaseSettings):
 
 def default_config_path() -> Path:
     """Return where the platform file is looked for when nothing names it."""
-    return Path(platformdirs.user_config_dir(APP)) / "platform.yaml"
+    return _user_folder("config") / "platform.yaml"
 
 
 def _config_path(flag: object) -> Path | None:

@@ -1,76 +1,68 @@
-"""``ai-platform-mcp``: the MCP server on standard input and output, or over streamable HTTP."""
+"""``ai-platform-mcp``: the MCP server on standard input and output, or over streamable HTTP.
+
+A desktop client waits for this process, so what it imports before it answers is kept small: options are read by argparse,
+and tables, the sandbox and every backend are imported when they are first needed.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import anyio
-import typer
 
-from ai_platform_mcp.cli.output import Output
-from ai_platform_mcp.cli.session import start_logging
+from ai_platform_mcp.cli.start import start_logging
 from ai_platform_mcp.core.errors import InvalidInput, PlatformError
 from ai_platform_mcp.settings import Settings, load
 
-app = typer.Typer(
-    name="ai-platform-mcp",
-    invoke_without_command=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    help="MCP server of an internal AI platform. Without arguments: serve on standard input and output.",
-)
 
-Http = Annotated[str, typer.Option("--http", help="HOST:PORT for streamable HTTP instead of stdio.")]
-ReadOnly = Annotated[bool, typer.Option("--read-only", help="Offer no tool that changes anything.")]
-Protocol = Annotated[str, typer.Option(help="both, or handshake for clients that break on the newer protocol.")]
-Config = Annotated[Path | None, typer.Option(help="Platform file (YAML).")]
-StateDir = Annotated[Path | None, typer.Option(help="Where state is kept.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to standard error.")]
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="ai-platform-mcp",
+        description="MCP server of an internal AI platform. Without arguments: serve on standard input and output.",
+        allow_abbrev=False,
+    )
+    options.add_argument("command", nargs="?", choices=["serve"], default="serve", help="serve, the only command")
+    options.add_argument("--http", metavar="HOST:PORT", default="", help="streamable HTTP instead of stdio")
+    options.add_argument("--read-only", action="store_true", help="offer no tool that changes anything")
+    options.add_argument(
+        "--protocol",
+        choices=["both", "handshake"],
+        default="both",
+        help="handshake is for clients that break on the newer protocol",
+    )
+    options.add_argument("--config", type=Path, metavar="FILE", help="platform file (YAML)")
+    options.add_argument("--state-dir", type=Path, metavar="FOLDER", help="where state is kept")
+    options.add_argument("--verbose", "-v", action="store_true", help="log more to standard error")
+    options.add_argument("--version", action="store_true", help="print the version and end")
+    return options
 
 
-@app.callback()
-def default(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
-    """Serve on stdio where no command is named."""
-    if version:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Serve MCP until the client goes or a signal comes; return the exit code."""
+    chosen = _options().parse_args(arguments)
+    if chosen.version:
         import importlib.metadata
 
-        typer.echo(importlib.metadata.version("ai-platform-mcp"))
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        serve()
-
-
-@app.command("serve")
-def serve(
-    http: Http = "",
-    read_only: ReadOnly = False,
-    protocol: Protocol = "both",
-    config: Config = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
-) -> None:
-    """Serve MCP until the client goes or a signal comes."""
-    start_logging(verbose)
+        sys.stdout.write(f"{importlib.metadata.version('ai-platform-mcp')}\n")
+        return 0
+    start_logging(chosen.verbose)
     try:
-        settings = load(config=config, state_dir=state_dir, read_only=read_only or None)
-        if http:
-            anyio.run(_serve_http, settings, *_address(http))
+        settings = load(config=chosen.config, state_dir=chosen.state_dir, read_only=chosen.read_only or None)
+        if chosen.http:
+            anyio.run(_serve_http, settings, *_address(chosen.http))
         else:
-            anyio.run(_serve_stdio, settings, _era(protocol))
+            anyio.run(_serve_stdio, settings, chosen.protocol)
     except PlatformError as error:
-        raise typer.Exit(Output().error(error)) from None
+        from ai_platform_mcp.cli.output import Output
+
+        return Output().error(error)
     except KeyboardInterrupt:
-        raise typer.Exit(0) from None
-
-
-def _era(protocol: str) -> Literal["both", "handshake"]:
-    if protocol == "both" or protocol == "handshake":
-        return protocol
-    raise InvalidInput(f"There is no protocol {protocol!r}.", remedy="Choose both or handshake.")
+        return 0
+    return 0
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -134,7 +126,7 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
         who=named,
     )
     config = uvicorn.Config(asgi, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-    typer.echo(f"Listening on http://{f'[{host}]' if ':' in host else host}:{port}/mcp", err=True)
+    sys.stderr.write(f"Listening on http://{f'[{host}]' if ':' in host else host}:{port}/mcp\n")
     try:
         await uvicorn.Server(config).serve(sockets=[listener])
     finally:
@@ -143,4 +135,4 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
 
 def main() -> None:
     """Run the server's command."""
-    app()
+    sys.exit(run())

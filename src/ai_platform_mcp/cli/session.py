@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ import typer
 
 from ai_platform_mcp.cli.client import Client, LocalClient, RemoteClient
 from ai_platform_mcp.cli.output import Output
+from ai_platform_mcp.cli.start import start_logging
 from ai_platform_mcp.core.errors import Misconfigured, PlatformError
 from ai_platform_mcp.settings import Settings, load
 
@@ -70,15 +69,6 @@ def _platform_error(group: BaseExceptionGroup[BaseException]) -> PlatformError:
     if isinstance(leaf, PlatformError):
         return leaf
     raise group
-
-
-def start_logging(verbose: bool) -> None:
-    """Log to standard error, plainly; done before anything else so that no library installs its own handlers."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
 
 
 def session_of(context: typer.Context) -> Session:

@@ -15,7 +15,8 @@ type_json = dict[str, Any]
 class Value(BaseModel):
     """A frozen model that refuses unknown fields, so that a misspelt field is an error and never a silent default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    # Validators are built on first use: building all of them takes longer than the rest of the server's start.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", defer_build=True)
 
 
 def canonical_json(value: object) -> bytes:

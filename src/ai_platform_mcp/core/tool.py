@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value, type_json
-from ai_platform_mcp.core.plan import Draft
-from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.redact import redact
+
+if TYPE_CHECKING:
+    from ai_platform_mcp.core.plan import Draft
+    from ai_platform_mcp.core.ports import Readers
 
 
 class Params(BaseModel):
     """Parameters of a tool: flat, no unions at the root, ``Literal`` rather than Enum, unknown names refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class WriteParams(Params):

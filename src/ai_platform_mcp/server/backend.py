@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.principal import Principal
-from ai_platform_mcp.core.records import ApprovalRecord
 from ai_platform_mcp.core.tool import AnyTool, Caller, Result
+
+if TYPE_CHECKING:
+    from ai_platform_mcp.core.ports import Readers
+    from ai_platform_mcp.core.records import ApprovalRecord
 
 
 class Backend(Protocol):

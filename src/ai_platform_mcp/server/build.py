@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
 
 import anyio
 from mcp.server.caching import CacheHint
@@ -51,7 +53,11 @@ def build_server(
             yield
             group.cancel_scope.cancel()
 
-    schemas = {name: input_schema(tool) for name, tool in backend.tools().items()}
+    @lru_cache(maxsize=32)
+    def schema_of(name: str) -> dict[str, Any] | None:
+        tool = backend.tools().get(name)
+        return None if tool is None else input_schema(tool)
+
     server = Server(
         NAME,
         version=backend.version,
@@ -59,7 +65,7 @@ def build_server(
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
-        get_tool_input_schema=schemas.get,
+        get_tool_input_schema=schema_of,
         on_list_tools=calls.list_tools,
         on_call_tool=calls.call_tool,
         on_list_resources=resources.list_resources,

@@ -8,7 +8,6 @@ from typing import Any
 
 from ai_platform_mcp.core.errors import NotFound
 from ai_platform_mcp.core.tool import Caller
-from ai_platform_mcp.resources import read_operation
 from ai_platform_mcp.server.backend import Backend
 
 OVER = frozenset({"succeeded", "failed", "cancelled", "interrupted"})
@@ -33,6 +32,8 @@ class OperationView:
 
 async def view(backend: Backend, operation_id: str, caller: Caller) -> OperationView | None:
     """Return what the operation's resource says, None where there is no such operation."""
+    from ai_platform_mcp.resources import read_operation
+
     try:
         document: dict[str, Any] = json.loads(await read_operation(operation_id, await backend.readers(), caller))
     except NotFound:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -14,9 +15,11 @@ from mcp.shared.uri_template import UriTemplate
 from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import Caller
-from ai_platform_mcp.resources import CATALOGUE, Resource, complete
 from ai_platform_mcp.server.backend import Backend
 from ai_platform_mcp.server.prompts import PROMPTS
+
+if TYPE_CHECKING:
+    from ai_platform_mcp.resources import Resource
 
 MAX_COMPLETIONS = 100
 
@@ -27,7 +30,13 @@ class Resources:
     def __init__(self, backend: Backend, principal: Callable[[], Principal]):
         self._backend = backend
         self._principal = principal
-        self._templates = [(UriTemplate.parse(row.template), row) for row in CATALOGUE]
+
+    @cached_property
+    def _templates(self) -> list[tuple[UriTemplate, Resource]]:
+        """The catalogue, imported when somebody first asks about resources."""
+        from ai_platform_mcp.resources import CATALOGUE
+
+        return [(UriTemplate.parse(row.template), row) for row in CATALOGUE]
 
     async def list_resources(
         self, ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
@@ -95,6 +104,8 @@ class Resources:
         """Complete names of models, versions, clusters, sites, queues, namespaces and operations."""
         if isinstance(params.ref, types.PromptReference) and params.ref.name not in PROMPTS:
             raise MCPError(types.INVALID_PARAMS, f"There is no prompt {params.ref.name!r}.")
+        from ai_platform_mcp.resources import complete
+
         known = dict(params.context.arguments or {}) if params.context else {}
         try:
             values = await complete(params.argument.name, params.argument.value, known, await self._backend.readers())
