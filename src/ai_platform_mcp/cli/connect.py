@@ -42,8 +42,9 @@ def connect(
     """Print what to put into an MCP client's configuration."""
     session = session_of(context)
 
+    command = Path(sys.argv[0]).resolve().with_name("ai-platform-mcp")
+
     async def work() -> int:
-        command = Path(sys.argv[0]).resolve().with_name("ai-platform-mcp")
         body = configuration(client, str(command))
         session.output.data(body, json.dumps(body, indent=2))
         session.output.say(f"Goes into {WHERE[client]}.")

@@ -229,8 +229,13 @@ class VersionPage(Value):
 
 
 class MetricScope(Value):
-    """What a signal is asked for, and for whom: ``tenant`` matchers are forced into every selector."""
+    """What a signal is asked for, and for whom: ``tenant`` matchers are forced into every selector.
 
+    ``team`` and ``roles`` are the caller's: a platform may bind matchers to the team and metric names to roles.
+    """
+
+    team: str = ""
+    roles: tuple[str, ...] = ()
     model: str = ""
     namespace: str = ""
     target: Literal["", "cloud", "edge"] = ""

@@ -69,7 +69,13 @@ class QueryMetrics:
     async def read(self, params: MetricsParams, readers: Readers, caller: Caller) -> Result:
         """Answer one signal or one expression."""
         scope = MetricScope(
-            model=params.model, namespace=params.namespace, target=params.target, node=params.node, queue=params.queue
+            team=caller.principal.team,
+            roles=caller.principal.roles,
+            model=params.model,
+            namespace=params.namespace,
+            target=params.target,
+            node=params.node,
+            queue=params.queue,
         )
         window = seconds_of(params.window)
         step = seconds_of(params.step) if params.step else None

@@ -201,7 +201,7 @@ async def test_a_tenant_sees_its_own_models_and_the_platforms_shared_figures(san
 
 
 async def test_free_promql_stays_inside_the_tenant(sandbox: str) -> None:
-    one = reader(sandbox, tenant={"namespace": "team-a"}, allowed=("vllm:*", "litellm_*"))
+    one = reader(sandbox, tenant={"namespace": "team-a"}, allowed={"*": ("vllm:*", "litellm_*")})
     mine = await one.promql(
         "count by (namespace) (litellm_deployment_state)", MetricScope(tenant={"team": "ml-a"}), window_seconds=60
     )
@@ -252,3 +252,24 @@ async def test_alerts_are_those_of_the_tenant_and_of_the_platform(sandbox: str) 
     assert {alert["name"] for alert in alerts} == {"QueueQuotaExhausted", "NodeNotReady"}
     assert {alert["state"] for alert in alerts} == {"firing"}
     await one.aclose()
+
+
+async def test_metrics_bound_to_the_team_show_a_caller_their_own_and_nothing_without_a_team(sandbox: str) -> None:
+    one = reader(sandbox, tenant={"team": "{team}"})
+    answer = await one.promql("litellm_deployment_state", MetricScope(team="nlp"), window_seconds=3600)
+    assert 'team="nlp"' in answer.promql
+    with pytest.raises(InvalidInput) as refused:
+        await one.promql("litellm_deployment_state", MetricScope(), window_seconds=3600)
+    assert refused.value.details["code"] == "tenant_unknown"
+
+
+async def test_a_role_may_name_the_metrics_of_its_list_and_another_role_all(sandbox: str) -> None:
+    one = reader(sandbox, allowed={"developer": ("vllm:*",), "platform-engineer": ()})
+    with pytest.raises(InvalidInput):
+        await one.promql("litellm_deployment_state", MetricScope(roles=("developer",)), window_seconds=3600)
+    with pytest.raises(InvalidInput):
+        await one.promql("litellm_deployment_state", MetricScope(roles=("visitor",)), window_seconds=3600)
+    answer = await one.promql(
+        "litellm_deployment_state", MetricScope(roles=("platform-engineer",)), window_seconds=3600
+    )
+    assert answer.promql

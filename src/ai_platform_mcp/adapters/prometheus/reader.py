@@ -11,7 +11,7 @@ import anyio
 
 from ai_platform_mcp.adapters.prometheus.answers import Shown, shown, single_number
 from ai_platform_mcp.adapters.prometheus.client import PrometheusClient
-from ai_platform_mcp.adapters.prometheus.guard import Guarded, GuardRules, guard, query_points
+from ai_platform_mcp.adapters.prometheus.guard import Guarded, GuardRules, allowed_for, guard, query_points
 from ai_platform_mcp.adapters.prometheus.promql import Printer, duration_text, parse
 from ai_platform_mcp.adapters.prometheus.signals import SIGNALS, Backend, Signal
 from ai_platform_mcp.core.errors import DeadlineExceeded, InvalidInput
@@ -40,11 +40,16 @@ class _Grid:
     max_series: int
 
 
+TEAM = "{team}"
+"""As the value of a tenant matcher: the caller's own team."""
+
+
 class PrometheusMetrics:
     """Named signals and guarded PromQL of one server.
 
-    `tenant` matchers hold for every caller, beside those of a call's scope. `allowed` are patterns of metric names for
-    free PromQL (empty: every metric). `seconds` bounds a whole question, however many requests it takes.
+    `tenant` matchers hold for every caller, beside those of a call's scope; the value `{team}` stands for the caller's
+    team. `allowed` are patterns of metric names for free PromQL by role (empty: every metric for everyone; see
+    `guard.allowed_for`). `seconds` bounds a whole question, however many requests it takes.
     """
 
     def __init__(
@@ -53,13 +58,13 @@ class PrometheusMetrics:
         clock: Clock,
         *,
         tenant: Mapping[str, str] | None = None,
-        allowed: tuple[str, ...] = (),
+        allowed: Mapping[str, tuple[str, ...]] | None = None,
         seconds: float = 10.0,
     ) -> None:
         self._client = client
         self._clock = clock
         self._tenant = dict(tenant or {})
-        self._allowed = allowed
+        self._allowed = dict(allowed or {})
         self._seconds = seconds
 
     def signals(self) -> Mapping[str, str]:
@@ -113,7 +118,8 @@ class PrometheusMetrics:
 
         Of the scope only the tenant counts: an expression says itself which model, node or queue it means.
         """
-        rules = GuardRules(self._tenant_of(scope), self._allowed)
+        names = allowed_for(scope.roles, self._allowed) if self._allowed else ()
+        rules = GuardRules(self._tenant_of(scope), names)
         guarded = guard(query, rules, window_seconds=window_seconds, step_seconds=step_seconds)
         grid = _Grid(window_seconds, step_seconds, max_series)
         return await self._within(self._guarded(query, guarded, grid))
@@ -140,7 +146,7 @@ class PrometheusMetrics:
         return [
             one
             for alert in alerts
-            if (one := _alert(alert)) and all(one["labels"].get(k) in (None, v) for k, v in tenant.items())
+            if (one := _alert(alert)) and all(one["labels"].get(k) in (None, v) for k, v in tenant.items() if v != TEAM)
         ]
 
     async def aclose(self) -> None:
@@ -149,14 +155,26 @@ class PrometheusMetrics:
 
     def _tenant_of(self, scope: MetricScope) -> dict[str, str]:
         """The caller's tenant and the platform's. Raises `InvalidInput` where they contradict each other."""
+        bound = {name: self._bound(value, scope) for name, value in self._tenant.items()}
         for name, value in scope.tenant.items():
-            if self._tenant.get(name, value) != value:
+            if bound.get(name, value) != value:
                 raise InvalidInput(
                     f"The scope asks for {name}={value}, and this server is bound to another {name}.",
                     remedy="Ask the server that is configured for that tenant.",
                     details={"code": "tenant_mismatch"},
                 )
-        return {**scope.tenant, **self._tenant}
+        return {**scope.tenant, **bound}
+
+    def _bound(self, value: str, scope: MetricScope) -> str:
+        if value != TEAM:
+            return value
+        if not scope.team:
+            raise InvalidInput(
+                "Metrics are bound to the caller's team here, and this caller has none.",
+                remedy="Set identity.team, or ask with a token that names a team.",
+                details={"code": "tenant_unknown"},
+            )
+        return scope.team
 
     async def _within(self, work: Coroutine[Any, Any, _T]) -> _T:
         """A bound on a whole question, however many requests it takes."""
