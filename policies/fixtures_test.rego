@@ -440,7 +440,9 @@ register_model := {
 		"auth_method": "local"
 	},
 	"targets": [],
-	"args": {},
+	"args": {
+		"alias": "challenger"
+	},
 	"cost": null,
 	"facts": {
 		"model": {

@@ -6,6 +6,12 @@ told(patch) := f.plus(f.register_model, {"facts": {"model": patch}})
 
 test_a_developer_registers_for_the_own_team if f.effect(f.register_model) == "allow"
 
+test_no_version_is_born_with_a_guarded_alias if {
+	f.broken(f.plus(f.register_model, {"args": {"alias": "champion"}})) == {"alias_needs_promotion"}
+	f.effect(f.plus(f.register_model, {"args": {"alias": "challenger"}})) == "allow"
+	f.broken(f.plus(f.register_model, {"args": {"alias": null}})) == {"fact_missing"}
+}
+
 test_gaps_in_the_evidence_are_told if {
 	f.effect(told({"signed": false, "card": false, "licence": null, "gates": []})) == "allow"
 	f.warned(told({"signed": false, "card": false, "licence": null, "gates": []})) == {

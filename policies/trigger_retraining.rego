@@ -14,6 +14,7 @@ wrong contains fault if some fault in data.aiplatform.lib.contract.retrain_group
 
 # A first automatic run needs a manual one before it: «never» and «could not be read» look alike.
 wrong contains fault if {
+	starts
 	automatic
 	some fault in shape.faults(data.aiplatform.lib.contract.fact("retrain"), "facts.retrain", [[["seconds_since_last"], "count"]])
 }
@@ -25,6 +26,14 @@ wrong contains fault if some fault in data.aiplatform.lib.contract.hours_group
 wrong contains fault if some fault in data.aiplatform.lib.contract.money(data.aiplatform.lib.contract.spending)
 
 retrain := input.facts.retrain
+
+# A call that finds the active run starts nothing, so it needs neither a reason nor anybody's agreement.
+default starts := false
+
+starts if {
+	some change in input.facts.changes
+	change.action != "none"
+}
 
 default automatic := true
 
@@ -54,11 +63,13 @@ violations contains finding if some finding in data.aiplatform.lib.compute.work
 violations contains say.finding("retrain_active", "medium", {"active_runs": retrain.active_runs}) if retrain.active_runs > 0
 
 violations contains say.finding("retrain_cooldown", "medium", cooldown) if {
+	starts
 	automatic
 	retrain.seconds_since_last < data.aiplatform.lib.config.retraining.cooldown_seconds
 }
 
 violations contains say.finding("retrain_without_gain", "medium", {"runs": retrain.consecutive_without_gain, "max": data.aiplatform.lib.config.retraining.max_without_gain}) if {
+	starts
 	automatic
 	retrain.consecutive_without_gain >= data.aiplatform.lib.config.retraining.max_without_gain
 }
@@ -69,6 +80,7 @@ violations contains say.finding("retrain_not_justified", "medium", {
 	"performance_drop_milli": retrain.performance_drop_milli,
 	"min_performance_drop_milli": data.aiplatform.lib.config.retraining.min_performance_drop_milli,
 }) if {
+	starts
 	measured
 	not proven
 }
@@ -76,6 +88,7 @@ violations contains say.finding("retrain_not_justified", "medium", {
 cooldown := {"seconds_since_last": retrain.seconds_since_last, "cooldown_seconds": data.aiplatform.lib.config.retraining.cooldown_seconds}
 
 warnings contains say.finding("retrain_cooldown", "low", cooldown) if {
+	starts
 	not automatic
 	is_number(retrain.seconds_since_last)
 	retrain.seconds_since_last < data.aiplatform.lib.config.retraining.cooldown_seconds
@@ -93,11 +106,18 @@ backed if {
 
 asks contains entry if some entry in data.aiplatform.lib.access.asks
 
-asks contains entry if some entry in data.aiplatform.lib.compute.asks
+asks contains entry if {
+	starts
+	some entry in data.aiplatform.lib.compute.asks
+}
 
-asks contains say.ask("retrain_unproven", "self") if not backed
+asks contains say.ask("retrain_unproven", "self") if {
+	starts
+	not backed
+}
 
 asks contains say.ask("retrain_breaker_open", "approver") if {
+	starts
 	not automatic
 	retrain.consecutive_without_gain >= data.aiplatform.lib.config.retraining.max_without_gain
 }

@@ -58,3 +58,17 @@ test_missing_groups_are_not_judged if {
 	f.broken(f.plus(run, {"targets": []})) == {"fact_missing"}
 	f.broken(f.plus(run, {"facts": {"changes": []}})) == {"fact_missing"}
 }
+
+test_finding_the_active_run_needs_nobodys_agreement if {
+	weak := {"drift_milli": null, "performance_drop_milli": null, "seconds_since_last": null, "consecutive_without_gain": 3}
+	every reason in ["manual", "drift", "performance", "schedule", "data"] {
+		found := f.touching(because(object.union(weak, {"reason": reason})), {"action": "none", "owner_team": "vision"})
+		f.effect(found) == "allow"
+		f.effect(f.plus(found, {"targets": [object.union(run.targets[0], {"environment": "production"})]})) == "allow"
+	}
+}
+
+test_one_change_among_others_that_are_none_starts_something if {
+	found := f.touching(manual({"drift_milli": 0}), {"action": "none", "owner_team": "vision"})
+	f.asked(f.plus(found, {"facts": {"changes": array.concat(found.facts.changes, run.facts.changes)}})) == {"retrain_unproven": "self"}
+}

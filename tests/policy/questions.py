@@ -136,7 +136,7 @@ def question(
         time=time,
         principal=AGENT,
         targets=() if registry else (target,),
-        args={"alias": "challenger"} if tool == "promote_model" else {},
+        args={"alias": "challenger"} if tool in ("promote_model", "register_model") else {},
         cost=cost,
         facts=facts,
         plan_digest="d" * 64,
@@ -270,7 +270,13 @@ def _through_git(rng: random.Random, root: Document) -> None:
         root["facts"] |= {"changes": [row], "fleet": fleet.model_dump(mode="json")}
 
 
-VARIATIONS += [_edge_as_well, _other_owner, _through_git]
+def _already_running(rng: random.Random, root: Document) -> None:
+    """Let a retraining find the active run, so that it starts nothing."""
+    if root["tool"] == "trigger_retraining" and rng.random() < 0.5:
+        root["facts"]["changes"][0] |= {"action": "none", "owner_team": "vision"}
+
+
+VARIATIONS += [_edge_as_well, _other_owner, _through_git, _already_running]
 
 
 def sample(seed: int, count: int) -> list[Document]:

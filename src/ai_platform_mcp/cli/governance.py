@@ -121,6 +121,26 @@ def policy_test(
     session.run(work)
 
 
+@policy.command("stamp")
+def policy_stamp(
+    context: typer.Context, directory: Annotated[Path | None, typer.Option("--dir", help="Folder of policies.")] = None
+) -> None:
+    """Write the revision of the law into its data.json, so that an OPA server names the same one."""
+    session = session_of(context)
+
+    async def work() -> int:
+        import anyio.to_thread
+
+        from ai_platform_mcp.adapters.policy.bundle import default_policy_dir, stamp
+
+        folder = directory or session.settings.policy.dir or default_policy_dir()
+        revision = await anyio.to_thread.run_sync(stamp, folder)
+        session.output.data({"revision": revision, "directory": str(folder)}, f"{folder} is revision {revision}")
+        return 0
+
+    session.run(work)
+
+
 @policy.command("explain")
 def policy_explain(
     context: typer.Context, tool: str, arguments: Annotated[str, typer.Argument(help="JSON object.")] = "{}"

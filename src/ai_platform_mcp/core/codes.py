@@ -113,6 +113,10 @@ EVIDENCE_CODES: Mapping[str, Words] = {
         "Version {version} of {model} does not carry the alias {alias}.",
         "Promote it first: promote_model with alias {alias}.",
     ),
+    "alias_needs_promotion": Words(
+        "A new version cannot be born with the alias {alias}, which decides what production may serve.",
+        "Register it without that alias, then promote_model, which asks for the proof.",
+    ),
     "gates_missing": Words(
         "Version {version} of {model} has no gate verdicts.",
         "Register it with thresholds, so that its metrics are judged and the verdicts stored.",
