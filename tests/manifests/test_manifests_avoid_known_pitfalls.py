@@ -186,15 +186,21 @@ def test_a_release_runs_only_from_an_image_pinned_by_digest() -> None:
 def test_another_release_has_another_daemon_set_and_the_same_service() -> None:
     def of(digit: str) -> edge.Release:
         image = f"r/v@sha256:{digit * 64}"
-        return RELEASE.model_copy(update={"digest": f"sha256:{digit * 64}", "image": image})
+        return RELEASE.model_copy(update={"version": digit, "digest": f"sha256:{digit * 64}", "image": image})
 
     old, new = (edge.release_daemon_set(edge.SiteService(release=of(d), namespace="e"), s.ORIGIN) for d in "ab")
     assert old["metadata"]["name"] != new["metadata"]["name"]
     assert old["spec"]["selector"] != new["spec"]["selector"]
-    label = edge.release_node_label("vision")
-    node = {label: old["metadata"]["name"]}
+    node = {"edge.aiplatform.dev/release.vision": "a"}
     assert old["spec"]["template"]["spec"]["nodeSelector"] == node
     assert new["spec"]["template"]["spec"]["nodeSelector"] != node
+
+
+def test_the_release_label_of_any_model_is_a_valid_label() -> None:
+    assert edge.release_node_label("llama-3.3-70b") == "edge.aiplatform.dev/release.llama-3.3-70b"
+    long, other = (edge.release_node_label("m" * 70 + end).partition("/")[2] for end in "ab")
+    assert len(long) == len(other) == 63
+    assert long != other
 
 
 def test_node_labels_of_reserved_domains_and_bad_values_are_refused() -> None:

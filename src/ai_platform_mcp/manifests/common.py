@@ -194,16 +194,16 @@ def object_name(*parts: str, seed: str = "", length: int = NAME_LENGTH) -> str:
     return f"{text[: length - _SUFFIX - 1].rstrip('-')}-{suffix}"
 
 
-def label_value(text: str) -> str:
-    """Return the text as a label value; what had to be changed is told apart by a digest.
+def label_value(text: str, length: int = NAME_LENGTH) -> str:
+    """Return the text as a label value of at most ``length``; what had to be changed is told apart by a digest.
 
     Label values hold at most 63 letters, digits, ``-``, ``_`` and ``.``, and start and end with a letter or digit.
     """
     value = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-_.")
-    if value == text and len(value) <= NAME_LENGTH:
+    if value == text and len(value) <= length:
         return value
     suffix = hashlib.sha256(text.encode()).hexdigest()[:_SUFFIX]
-    return f"{value[: NAME_LENGTH - _SUFFIX - 1].rstrip('-_.')}-{suffix}".lstrip("-")
+    return f"{value[: length - _SUFFIX - 1].rstrip('-_.')}-{suffix}".lstrip("-")
 
 
 def standard_labels(origin: Origin, *, name: str | None = None, component: str | None = None) -> dict[str, str]:

@@ -11,6 +11,7 @@ from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.manifests.common import (
     MODEL_LABEL,
+    NAME_LENGTH,
     Capabilities,
     Compute,
     EnvVar,
@@ -179,8 +180,12 @@ def release_name(release: Release) -> str:
 
 
 def release_node_label(model: str) -> str:
-    """Return the node label that says which release of a model the node runs; its value is ``release_name``."""
-    return f"{RELEASE_LABEL}-{object_name(model, length=40)}"
+    """Return the node label that says which release of a model the node runs; its value is the registered version.
+
+    The name of a label has 63 characters at most.
+    """
+    prefix = f"{RELEASE_LABEL}."
+    return prefix + label_value(model, NAME_LENGTH - len(prefix.rpartition("/")[2]))
 
 
 def release_daemon_set(service: SiteService, origin: Origin) -> type_json:
@@ -204,7 +209,7 @@ def release_daemon_set(service: SiteService, origin: Origin) -> type_json:
             "readinessProbe": {"httpGet": {"path": service.ready_path, "port": "http"}, "periodSeconds": 5},
         }
     )
-    selector = {**service.compute.node_selector, release_node_label(release.model): name}
+    selector = {**service.compute.node_selector, release_node_label(release.model): label_value(release.version)}
     spec: type_json = {**service.compute.pod_fields(), "nodeSelector": selector, "containers": [container]}
     if service.priority_class:
         spec["priorityClassName"] = service.priority_class
