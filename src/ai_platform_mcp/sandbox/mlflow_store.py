@@ -10,10 +10,14 @@ import json
 import logging
 import os
 import random
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from ai_platform_mcp.domain import evidence
 from ai_platform_mcp.domain.versions import FORMAT, SIZE_MIB
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 SEEDED = "aiplatform.sandbox"
 """Name of the experiment that is made last: where it is, the world is whole."""
 REGISTRY = "registry.sandbox.example"
+JOB_UID = "aiplatform.trainjob.uid"
+"""Tag of a run: the uid of the TrainJob that made it."""
 SOURCE = "aiplatform.source"
 """Tag of a run: the address its artifact was published under."""
 
@@ -135,19 +141,33 @@ def seed_registry(uri: str, now: datetime) -> bool:
     Artifacts lie in ``artifacts`` beside the SQLite file. Blocks for several seconds: call it on a worker thread. A run
     that was interrupted is completed: what exists stays as it is.
     """
-    client = _client(uri)
-    if client.get_experiment_by_name(SEEDED):
-        return False
-    root = Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
-    for model in MODELS:
-        _seed_model(client, model, root, now)
-    _seed_candidate(client, root, now)
-    client.create_experiment(SEEDED, artifact_location=(root / "sandbox").as_uri())
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    with FileLock(folder / "registry.lock"):  # one that was left behind by a killed sandbox finishes first
+        if is_seeded(uri):
+            return False
+        client, root = _client(uri), folder / "artifacts"
+        for model in MODELS:
+            _seed_model(client, model, root, now)
+        _seed_candidate(client, root, now)
+        client.create_experiment(SEEDED, artifact_location=(root / "sandbox").as_uri())
     return True
 
 
+def is_seeded(uri: str) -> bool:
+    """Whether the SQL store at ``uri`` is filled. Asks SQLite itself: loading MLflow takes seconds."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(path, timeout=10)) as database:
+            found = database.execute("SELECT 1 FROM experiments WHERE name = ?", (SEEDED,)).fetchone()
+    except sqlite3.OperationalError:  # a store whose tables are still being made
+        return False
+    return found is not None
+
+
 def record_training(uri: str, job: dict[str, Any], now: datetime) -> str:
-    """Write what the training code of a completed TrainJob would have logged; return the run's id. Once per job.
+    """Write what the training code of a completed TrainJob would have logged; return the run's id. Once per job object.
 
     The accuracy is drawn from the job's name, so a world that is played again learns the same.
     """
@@ -156,7 +176,9 @@ def record_training(uri: str, job: dict[str, Any], now: datetime) -> str:
     labels: dict[str, str] = metadata.get("labels") or {}
     name = str(labels.get("aiplatform.dev/model", metadata["name"]))
     experiment = _experiment(client, name, Path(uri.removeprefix("sqlite:///")).parent / "artifacts")
-    same = client.search_runs([experiment], f"attributes.run_name = '{metadata['name']}'")
+    same = client.search_runs(
+        [experiment], f"tags.`{JOB_UID}` = '{metadata['uid']}' and attributes.status = 'FINISHED'"
+    )
     if same:
         return str(same[0].info.run_id)
     team = labels.get("aiplatform.dev/team", "")
@@ -168,6 +190,7 @@ def record_training(uri: str, job: dict[str, Any], now: datetime) -> str:
         evidence.LICENCE: model.licence,
         evidence.CARD: f"https://cards.sandbox.example/{name}/{metadata['name']}",
         evidence.OPERATION: labels.get("aiplatform.dev/operation", ""),
+        JOB_UID: metadata["uid"],
     }
     root = Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
     return _run(client, experiment, metadata["name"], model, metrics, now, root, tags)[0]
@@ -276,7 +299,7 @@ def _run(
     tags: dict[str, str],
 ) -> tuple[str, str]:
     """Make one finished run with a learning curve, a dataset and a signed artifact; return its id and the digest."""
-    from mlflow.entities import Dataset, DatasetInput, Metric, Param
+    from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 
     began = done - timedelta(hours=2)
     run = client.create_run(
@@ -291,15 +314,14 @@ def _run(
         for step in range(9)
     ]
     final = [Metric(key, value, _milliseconds(done), 10) for key, value in metrics.items()]
-    client.log_batch(run_id, metrics=curve + final, params=[Param(*item) for item in model.params.items()])
-    dataset = Dataset(model.dataset, _digest_of(model.dataset), "oci", f"oci://{REGISTRY}/data/{model.dataset}")
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset)])
     weights = _artifact(root / model.name / run_id / "artifacts" / "model.json", name)
     digest = f"sha256:{hashlib.sha256(weights).hexdigest()}"
     source = f"oci://{REGISTRY}/{model.team or 'shared'}/{model.name}@{digest}"
     proof = {evidence.DIGEST: digest, evidence.SIGNATURE: _signature(model, digest), SOURCE: source, **_form(model)}
-    for key, value in {**tags, **proof}.items():
-        client.set_tag(run_id, key, value)
+    params = [Param(*item) for item in model.params.items()]
+    client.log_batch(run_id, curve + final, params, [RunTag(*item) for item in {**tags, **proof}.items()])
+    dataset = Dataset(model.dataset, _digest_of(model.dataset), "oci", f"oci://{REGISTRY}/data/{model.dataset}")
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset)])
     client.set_terminated(run_id, "FINISHED", _milliseconds(done))  # last: a finished run is a whole one
     return run_id, digest
 

@@ -49,6 +49,11 @@ def status_file(state_dir: Path) -> Path:
     return state_dir / "sandbox.json"
 
 
+def lock_file(state_dir: Path) -> Path:
+    """Held by the sandbox of this folder for as long as it lives."""
+    return state_dir / "sandbox.lock"
+
+
 def kubeconfig_file(state_dir: Path) -> Path:
     """The kubeconfig of the sandbox's one cluster."""
     return state_dir / "kubeconfig"
@@ -163,17 +168,17 @@ def _last_line(log: Path) -> str:
 
 
 async def down(state_dir: Path) -> bool:
-    """Stop the sandbox of this folder; state is kept. Returns whether one was running."""
+    """Stop the sandbox of this folder and wait until its process is gone; state is kept. Returns whether one was running."""
     told = status(state_dir)
     if not told.running or told.pid is None:
         return False
     os.kill(told.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while status(state_dir).running:
+    while _is_ours(told.pid, state_dir):
         _reap(told.pid)
         if time.monotonic() > deadline:
             os.kill(told.pid, signal.SIGKILL)
-            break
+            deadline = time.monotonic() + STOP_SECONDS
         await anyio.sleep(LOOK_SECONDS)
     status_file(state_dir).unlink(missing_ok=True)
     return True
@@ -194,6 +199,7 @@ OURS = (
     "journal.sqlite",
     "kubeconfig",
     "ports.json",
+    "registry.lock",
     "sandbox.log",
 )
 
@@ -206,7 +212,7 @@ async def reset(state_dir: Path) -> None:
 
 def _forget(state_dir: Path) -> None:
     for name in OURS:
-        for path in state_dir.glob(f"{name}*"):
-            path.unlink(missing_ok=True)
+        for suffix in ("", "-wal", "-shm", "-journal") if name.endswith(".sqlite") else ("",):
+            (state_dir / f"{name}{suffix}").unlink(missing_ok=True)
     for name in ("artifacts", "tls"):
         shutil.rmtree(state_dir / name, ignore_errors=True)

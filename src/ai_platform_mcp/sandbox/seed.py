@@ -6,11 +6,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
+
 from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.kube.store import Store
 from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, SeedQueue
 
 Json = dict[str, Any]
+SEEDED = "sandbox-seed"
+"""ConfigMap that is made last: where it is, the world is whole."""
 KUEUE = "kueue.x-k8s.io/v1beta2"
 TEAMS = ("vision", "nlp", "platform")
 STAGES = {"dev": "dev", "staging": "staging", "prod": "production"}
@@ -123,8 +127,8 @@ def edge_places() -> Iterator[tuple[str, str, str]]:
 
 
 def _node(name: str, labels: dict[str, str], devices: dict[str, str], since: str, *, ready: bool) -> Json:
-    amounts = {"cpu": "96", "memory": "768Gi", "pods": "110"} if "-edge" not in name else {}
-    if labels.get("aiplatform.dev/cloud") == "edge":
+    amounts = {"cpu": "96", "memory": "768Gi", "pods": "110"}
+    if labels["aiplatform.dev/cloud"] == "edge":
         amounts = {"cpu": "12", "memory": "64Gi", "pods": "60"}
     resources = {**amounts, **devices}
     reason, text = (
@@ -218,6 +222,11 @@ def services() -> Iterator[Json]:
     )
     yield _service("vision-v2", "4", "vision", "onnx", "kserve-tritonserver")
     yield _service("fraud", "2", "platform", "xgboost", "kserve-mlserver")
+    labels = _served_labels("llama-3.3-70b", "1", "nlp")
+    spec = {"model": {"uri": "oci://registry.local/llama-3.3-70b:1", "name": "llama-3.3-70b"}, "replicas": 2}
+    yield _obj(
+        "serving.kserve.io/v1alpha2", "LLMInferenceService", "llama-3-3-70b", "nlp-prod", labels=labels, spec=spec
+    )
 
 
 def _template(app: str, **spec: Any) -> Json:
@@ -226,12 +235,7 @@ def _template(app: str, **spec: Any) -> Json:
 
 
 def _service(model: str, version: str, team: str, kind: str, runtime: str) -> Json:
-    labels = {
-        "aiplatform.dev/model": model,
-        "aiplatform.dev/version": version,
-        "aiplatform.dev/team": team,
-        "aiplatform.dev/environment": "production",
-    }
+    labels = _served_labels(model, version, team)
     inner = {"modelFormat": {"name": kind}, "runtime": runtime, "storageUri": f"oci://registry.local/{model}:{version}"}
     spec = {"predictor": {"minReplicas": 2, "maxReplicas": 6, "model": inner}}
     service = _obj("serving.kserve.io/v1beta1", "InferenceService", model, f"{team}-prod", labels=labels, spec=spec)
@@ -239,17 +243,35 @@ def _service(model: str, version: str, team: str, kind: str, runtime: str) -> Js
     return service
 
 
+def _served_labels(model: str, version: str, team: str) -> dict[str, str]:
+    return {
+        "aiplatform.dev/model": model,
+        "aiplatform.dev/version": version,
+        "aiplatform.dev/team": team,
+        "aiplatform.dev/environment": "production",
+    }
+
+
 async def seed_cluster(store: Store) -> None:
-    """Create everything that is not there yet; what a user changed or deleted in a kept world stays as it is."""
-    if await store.find("v1", "Namespace", "aiplatform-system") is not None:
+    """Fill a new world; what a user changed or deleted in a kept one stays as it is. An interrupted filling is completed."""
+    mark = ("v1", "ConfigMap", SEEDED, "aiplatform-system")
+    if await store.find(*mark) is not None:
         return
     now = store.clock.now()
     long_ago = now.replace(hour=0, minute=0, second=0, microsecond=0)
     for maker in (namespaces(), queues(), nodes(stamp(now), stamp(long_ago)), runtimes(), services()):
-        for obj in maker:
-            await store.create(obj)
-            if obj["kind"] == "Node":
-                await store.update_status(obj)
+        async with anyio.create_task_group() as group:  # all at once, so that they reach the disk in a few transactions
+            for obj in maker:
+                group.start_soon(_plant, store, obj)
+    await store.create(_obj("v1", "ConfigMap", SEEDED, "aiplatform-system", data={"seeded": stamp(now)}))
+
+
+async def _plant(store: Store, obj: Json) -> None:
+    meta = obj["metadata"]
+    if await store.find(obj["apiVersion"], obj["kind"], meta["name"], meta.get("namespace", "")) is None:
+        await store.create(obj)
+        if obj["kind"] == "Node":
+            await store.update_status(obj)
 
 
 def metric_nodes() -> list[SeedNode]:

@@ -6,7 +6,6 @@ import logging
 
 import anyio
 
-from ai_platform_mcp.sandbox.kube.status import ApiError
 from ai_platform_mcp.sandbox.life import edge, pods, queueing, serving, training
 from ai_platform_mcp.sandbox.life.world import World
 
@@ -17,16 +16,28 @@ PAUSE_SECONDS = 0.4
 
 
 async def step(world: World) -> None:
-    """Let every controller look once. One that stumbles over an object does not stop the others."""
+    """Let every controller look once. One that stumbles does not stop the others; what is measured then stays as it was."""
+    world.begin()
     for move in STEPS:
         try:
             await move(world)
-        except (ApiError, KeyError, ValueError, TypeError):
-            log.exception("%s stumbled; it looks again at the next step", move.__module__)
+        except Exception:
+            log.exception("%s stumbled; it looks again in a while", move.__module__)
+            world.stumble()
+    if not world.stumbled:
+        await world.signals.settle()
+
+
+def quiet(world: World, seen: int) -> bool:
+    """Whether a step would find nothing to do: no object changed since version ``seen``, and no work is due."""
+    return world.store.storage.version == seen and (world.due is None or world.now() < world.due)
 
 
 async def live(world: World) -> None:
-    """Take steps until cancelled; when nothing changes a step is only reading."""
+    """Take steps until cancelled, each as soon as something changed or is due."""
+    seen = -1
     while True:
-        await step(world)
+        if not quiet(world, seen):
+            seen = world.store.storage.version  # from before the step: what it changes itself is looked at once more
+            await step(world)
         await anyio.sleep(PAUSE_SECONDS)

@@ -6,9 +6,10 @@ label is all the state a node has, so the controller can stop at any moment and 
 
 from __future__ import annotations
 
+from ai_platform_mcp.manifests.edge import release_node_label as release_label
 from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.life.pods import ready
-from ai_platform_mcp.sandbox.life.world import Json, World, labels_of, with_condition
+from ai_platform_mcp.sandbox.life.world import Json, Place, World, labels_of, with_condition
 
 EDGE = "edge.aiplatform.dev/v1alpha1"
 SITE = "edge.aiplatform.dev/site"
@@ -18,17 +19,26 @@ OVER = frozenset({"Succeeded", "RolledBack", "Stopped"})
 
 
 async def step(world: World) -> None:
-    """Move every rollout on."""
-    nodes = [node for node in await world.all("v1", "Node") if ROLE in labels_of(node)]
-    rollouts = await world.all(EDGE, "EdgeRollout")
-    for rollout in rollouts:
-        if not rollout["metadata"].get("deletionTimestamp"):
-            await _move(world, rollout, nodes)
+    """Move every rollout on, and say what the nodes answer."""
+    nodes = await world.all("v1", "Node")
+    for node in nodes:
+        world.signals.node(node["metadata"]["name"], ready(node))
+    fleet = [node for node in nodes if ROLE in labels_of(node)]
+    rollouts = [row for row in await world.all(EDGE, "EdgeRollout") if not row["metadata"].get("deletionTimestamp")]
+    taken: dict[str, set[str]] = {}  # by model: nodes that a newer rollout has taken over
+    for rollout in sorted(rollouts, key=rank, reverse=True):
+        model = rollout["spec"]["model"]
+        chosen = members(rollout["spec"], fleet)
+        mine = [node for node in chosen if node["metadata"]["name"] not in taken.get(model, set())]
+        await world.each([rollout], lambda row, chosen=chosen, mine=mine: _move(world, row, chosen, mine))
+        _signal(world, rollout, mine)
+        taken.setdefault(model, set()).update(node["metadata"]["name"] for node in chosen)
 
 
-def release_label(model: str) -> str:
-    """The node label that says which release of a model runs there."""
-    return f"edge.aiplatform.dev/release.{model}"
+def rank(rollout: Json) -> tuple[int, str, str]:
+    """The order of releases of a model: a higher generation is newer, then the later object."""
+    meta = rollout["metadata"]
+    return int(rollout["spec"].get("generationOf") or 0), meta["creationTimestamp"], meta["name"]
 
 
 def members(spec: Json, nodes: list[Json]) -> list[Json]:
@@ -63,82 +73,109 @@ def wave_members(spec: Json, chosen: list[Json]) -> list[list[Json]]:
     return waves
 
 
-async def _move(world: World, rollout: Json, nodes: list[Json]) -> None:
+async def _move(world: World, rollout: Json, chosen: list[Json], mine: list[Json]) -> None:
+    """Take a rollout on by what is due; ``mine`` are those of its members that no newer rollout has taken over."""
     spec, status = rollout["spec"], dict(rollout.get("status") or {})
-    generation = rollout["metadata"]["generation"]
-    if status.get("phase") in OVER and status.get("observedGeneration") == generation:
-        await _late(world, rollout, members(spec, nodes))
+    fresh = status.get("observedGeneration") != rollout["metadata"]["generation"]
+    if status.get("phase") in OVER and not fresh:
+        await _late(world, rollout, status, mine)
         return
-    now = world.now()
-    chosen = members(spec, nodes)
     waves = wave_members(spec, chosen)
-    if status.get("observedGeneration") != generation or "waveStartedAt" not in status:
-        status |= {"observedGeneration": generation, "waveStartedAt": status.get("waveStartedAt", stamp(now))}
-        status.setdefault("wave", 0)
-    if spec.get("paused"):
+    names = {node["metadata"]["name"] for node in mine}
+    waves = [[node for node in wave if node["metadata"]["name"] in names] for wave in waves]
+    if fresh:
+        status = _restart(world, rollout, status, waves)
+    if chosen and not mine:
+        text = "A newer rollout of this model has taken over all of its nodes."
+        status |= {"phase": "Stopped", "reason": "superseded", "message": text}
+    elif spec.get("paused"):
         status |= {"phase": "Paused", "reason": "user", "message": "Paused by its spec."}
     else:
+        if status.get("phase") == "Paused":
+            status["waveStartedAt"] = stamp(world.now())  # nobody watched it soak while it was paused
         status = await _advance(world, rollout, status, waves)
-    await world.status(rollout, _counted(world, rollout, status, chosen))
-    _signal(world, rollout, chosen)
+    await world.status(rollout, _counted(world, rollout, status, mine))
+
+
+def _restart(world: World, rollout: Json, status: Json, waves: list[list[Json]]) -> Json:
+    """Begin, or after a change of the spec go back to the first wave that it leaves behind."""
+    behind = [number for number, wave in enumerate(waves) if any(_lacks(rollout, node) for node in wave if ready(node))]
+    wave = min([int(status.get("wave", 0)), len(waves) - 1, *behind])
+    moved = "waveStartedAt" not in status or wave != status.get("wave") or wave in behind
+    started = stamp(world.now()) if moved else status["waveStartedAt"]
+    phase = "Running" if status.get("phase") in OVER else status.get("phase", "Running")
+    generation = rollout["metadata"]["generation"]
+    return {**status, "observedGeneration": generation, "wave": wave, "waveStartedAt": started, "phase": phase}
+
+
+def _lacks(rollout: Json, node: Json) -> bool:
+    return labels_of(node).get(release_label(rollout["spec"]["model"])) != rollout["spec"]["version"]
+
+
+async def _bring(world: World, rollout: Json, nodes: list[Json]) -> None:
+    """Bring the release to those of the nodes that are there and lack it."""
+    label, version = release_label(rollout["spec"]["model"]), rollout["spec"]["version"]
+    for node in nodes:
+        if (
+            ready(node)
+            and _lacks(rollout, node)
+            and await world.patch(node, {"metadata": {"labels": {label: version}}})
+        ):
+            node["metadata"].setdefault("labels", {})[label] = version
 
 
 async def _advance(world: World, rollout: Json, status: Json, waves: list[list[Json]]) -> Json:
     spec, wave = rollout["spec"], int(status["wave"])
-    version = spec["version"]
-    label = release_label(spec["model"])
-    mine = waves[wave] if wave < len(waves) else []
-    online = [node for node in mine if ready(node)]
-    for node in online:
-        if labels_of(node).get(label) != version:
-            await world.patch(node, {"metadata": {"labels": {label: version}}})
-            node["metadata"].setdefault("labels", {})[label] = version
-    status |= {"phase": "Running", "reason": "wave", "message": f"Wave {spec['waves'][wave]['name']} is soaking."}
+    reached = [node for nodes in waves[: wave + 1] for node in nodes]  # nodes of earlier waves may have come back
+    await _bring(world, rollout, reached)
+    name = spec["waves"][wave]["name"]
+    status = {**status, "phase": "Running", "reason": "wave", "message": f"Wave {name} is soaking."}
+    if any(ready(node) and _lacks(rollout, node) for node in reached):
+        return {**status, "message": f"Wave {name} waits for nodes.", "waveStartedAt": stamp(world.now())}
     if not world.passed(status["waveStartedAt"], float(spec.get("soakSeconds", 600))):
         return status
     if wave + 1 < len(waves):
+        world.wake(world.now())
         return {**status, "wave": wave + 1, "waveStartedAt": stamp(world.now())}
-    owed = [node["metadata"]["name"] for wave_nodes in waves for node in wave_nodes if not ready(node)]
-    text = f"Every online node runs {version}" + (f"; {len(owed)} offline nodes are owed it." if owed else ".")
+    owed = sum(1 for node in reached if _lacks(rollout, node))
+    text = f"Every online node runs {spec['version']}" + (f"; {owed} offline nodes are owed it." if owed else ".")
     return {**status, "phase": "Succeeded", "reason": "complete", "message": text}
 
 
-async def _late(world: World, rollout: Json, chosen: list[Json]) -> None:
-    """Bring a finished release to nodes that were away, unless another rollout has moved them on."""
-    status: Json = dict(rollout["status"])
+async def _late(world: World, rollout: Json, status: Json, mine: list[Json]) -> None:
+    """Bring a finished release to nodes that were away, as long as no newer rollout has taken them over."""
+    if status["phase"] != "Succeeded" or not mine:
+        return
     owed = set(status.get("owed") or [])
-    label, version = release_label(rollout["spec"]["model"]), rollout["spec"]["version"]
-    back = [node for node in chosen if node["metadata"]["name"] in owed and ready(node)]
-    for node in back:
-        await world.patch(node, {"metadata": {"labels": {label: version}}})
-        node["metadata"].setdefault("labels", {})[label] = version
-    if back:
-        await world.status(rollout, _counted(world, rollout, status, chosen))
+    await _bring(world, rollout, [node for node in mine if node["metadata"]["name"] in owed])
+    await world.status(rollout, _counted(world, rollout, status, mine))
 
 
-def _counted(world: World, rollout: Json, status: Json, chosen: list[Json]) -> Json:
-    label, version = release_label(rollout["spec"]["model"]), rollout["spec"]["version"]
-    running = [node for node in chosen if labels_of(node).get(label) == version]
-    away = [node for node in chosen if not ready(node) and labels_of(node).get(label) != version]
+def _counted(world: World, rollout: Json, status: Json, mine: list[Json]) -> Json:
+    total = len(mine)
+    running = [node for node in mine if not _lacks(rollout, node)]
+    away = [node for node in mine if not ready(node) and _lacks(rollout, node)]
     healthy = sum(1 for node in running if ready(node))
-    status |= {
-        "total": len(chosen),
+    over = status["phase"] in OVER and status["phase"] != "Succeeded"
+    status = {
+        **status,
+        "total": total,
         "healthy": healthy,
         "failed": 0,
-        "offline": sum(1 for node in chosen if not ready(node)),
-        "owed": sorted(node["metadata"]["name"] for node in away),
-        "nodes": {"committed": healthy, "pending": len(chosen) - len(running) - len(away), "offlinePending": len(away)},
+        "offline": sum(1 for node in mine if not ready(node)),
+        "owed": [] if over else sorted(node["metadata"]["name"] for node in away),
+        "nodes": {"committed": healthy, "pending": total - len(running) - len(away), "offlinePending": len(away)},
     }
-    done = status.get("phase") == "Succeeded"
-    reason = "Complete" if done else str(status.get("phase", "Running"))
-    status = with_condition(status, "Progressing", not done, reason, str(status.get("message", "")), world.now())
-    return with_condition(status, "Complete", done, reason, str(status.get("message", "")), world.now())
+    done = status["phase"] == "Succeeded"
+    reason, text = "Complete" if done else str(status["phase"]), str(status.get("message", ""))
+    status = with_condition(status, "Progressing", not done and not over, reason, text, world.now())
+    return with_condition(status, "Complete", done, reason, text, world.now())
 
 
-def _signal(world: World, rollout: Json, chosen: list[Json]) -> None:
-    model, version = rollout["spec"]["model"], rollout["spec"]["version"]
-    for node in chosen:
-        if ready(node) and labels_of(node).get(release_label(model)) == version:
-            world.signals.traffic(
-                model, rollout["metadata"]["namespace"], "edge", node["metadata"]["name"], {version: 1.0}
-            )
+def _signal(world: World, rollout: Json, mine: list[Json]) -> None:
+    """Say what the nodes answer: a node that this rollout has not reached goes on with the release it has."""
+    model, namespace = rollout["spec"]["model"], rollout["metadata"]["namespace"]
+    for node in mine:
+        version = labels_of(node).get(release_label(model))
+        if ready(node) and version:
+            world.signals.serves(Place(model, namespace, "edge", node["metadata"]["name"]), {version: 1.0})

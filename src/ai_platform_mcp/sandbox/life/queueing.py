@@ -7,22 +7,21 @@ not admitted.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.life.world import (
     Json,
     World,
     condition,
     holds,
     labels_of,
-    owned_by,
     owner,
     with_condition,
 )
 
 QUEUE = "kueue.x-k8s.io/queue-name"
 PRIORITY = "kueue.x-k8s.io/priority-class"
+JOB_UID = "kueue.x-k8s.io/job-uid"
 KUEUE = "kueue.x-k8s.io/v1beta2"
 JOBS = (("batch/v1", "Job"), ("trainer.kubeflow.org/v1alpha1", "TrainJob"), ("ray.io/v1", "RayJob"))
 DEVICES = ("nvidia.com/gpu", "google.com/tpu")
@@ -30,17 +29,31 @@ DEVICES = ("nvidia.com/gpu", "google.com/tpu")
 
 async def step(world: World) -> None:
     """Bring workloads and queues to where the real Kueue would have them by now."""
-    workloads = await world.all(KUEUE, "Workload")
     jobs = [job for api, kind in JOBS for job in await world.all(api, kind) if QUEUE in labels_of(job)]
-    for job in jobs:
-        if not any(owned_by(row, job) for row in workloads):
-            await world.make(await _workload(world, job))
+    owned = {uid for row in await world.all(KUEUE, "Workload") for uid in _owners(row)}
+    await world.each(
+        (job for job in jobs if job["metadata"]["uid"] not in owned and not _over(job)), lambda job: _queue(world, job)
+    )
     workloads = await world.all(KUEUE, "Workload")
-    pools = Pools(await world.all(KUEUE, "ClusterQueue"), await world.all(KUEUE, "LocalQueue"), workloads)
-    for row in sorted(workloads, key=_turn):
-        job = next((job for job in jobs if owned_by(row, job)), None)
-        await _move(world, row, job, pools)
-    await _tell(world, Pools(pools.cluster_queues, pools.local_queues, await world.all(KUEUE, "Workload")))
+    pools = Pools(
+        await world.all(KUEUE, "ClusterQueue"),
+        await world.all(KUEUE, "LocalQueue"),
+        await world.all(KUEUE, "ResourceFlavor"),
+        workloads,
+    )
+    by_uid = {job["metadata"]["uid"]: job for job in jobs}
+    await world.each(sorted(workloads, key=_turn), lambda row: _move(world, row, by_uid, pools))
+    await _tell(world, pools.again(await world.all(KUEUE, "Workload")))
+
+
+def _owners(workload: Json) -> list[str]:
+    return [row["uid"] for row in workload["metadata"].get("ownerReferences") or []]
+
+
+async def _queue(world: World, job: Json) -> None:
+    """Give a job its workload, and hold it until that is admitted."""
+    await world.make(await _workload(world, job))
+    await _hold(world, job)
 
 
 async def _workload(world: World, job: Json) -> Json:
@@ -58,7 +71,10 @@ async def _workload(world: World, job: Json) -> Json:
             "name": f"{job['kind'].lower()}-{meta['name']}-{meta['uid'][:5]}"[:253],
             "namespace": meta["namespace"],
             "ownerReferences": [owner(job)],
-            "labels": {key: value for key, value in labels_of(job).items() if key.startswith("aiplatform.dev/")},
+            "labels": {
+                **{key: value for key, value in labels_of(job).items() if key.startswith("aiplatform.dev/")},
+                JOB_UID: meta["uid"],
+            },
         },
         "spec": spec,
     }
@@ -67,8 +83,27 @@ async def _workload(world: World, job: Json) -> Json:
 def _pod_set(job: Json) -> Json:
     count, requests = demand(job)
     container = {"name": "main", "image": "placeholder", "resources": {"requests": requests}}
-    template = {"spec": {"containers": [container], "restartPolicy": "Never"}}
-    return {"name": "main", "count": count, "template": template}
+    pod: Json = {"containers": [container], "restartPolicy": "Never"}
+    if chosen := node_selector(job):
+        pod["nodeSelector"] = chosen
+    return {"name": "main", "count": count, "template": {"spec": pod}}
+
+
+def node_selector(job: Json) -> dict[str, str]:
+    """The node labels that a job's own pods insist on: Kueue tries only flavors that have them."""
+    spec: Json = job["spec"]
+    if job["kind"] == "Job":
+        return spec["template"]["spec"].get("nodeSelector") or {}
+    if job["kind"] == "RayJob":
+        groups: list[Json] = spec.get("rayClusterSpec", {}).get("workerGroupSpecs") or []
+        return (groups[0]["template"].get("spec") or {}).get("nodeSelector") or {} if groups else {}
+    found: dict[str, str] = {}
+    for patch in spec.get("runtimePatches") or []:
+        runtime: Json = patch.get("trainingRuntimeSpec") or {}
+        for replicated in ((runtime.get("template") or {}).get("spec") or {}).get("replicatedJobs") or []:
+            pod = (((replicated.get("template") or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
+            found |= pod.get("nodeSelector") or {}
+    return found
 
 
 def demand(job: Json) -> tuple[int, dict[str, str]]:
@@ -119,14 +154,24 @@ def _turn(workload: Json) -> tuple[int, int, str, str]:
 class Pools:
     """Quota of every ClusterQueue and what admitted workloads use of it."""
 
-    def __init__(self, cluster_queues: list[Json], local_queues: list[Json], workloads: list[Json]):
+    def __init__(
+        self, cluster_queues: list[Json], local_queues: list[Json], flavors: list[Json], workloads: list[Json]
+    ):
         self.cluster_queues = cluster_queues
         self.local_queues = local_queues
+        self.flavors = flavors
         self.workloads = workloads
         self.used: dict[tuple[str, str, str], int] = {}
+        self._node_labels = {
+            row["metadata"]["name"]: (row.get("spec") or {}).get("nodeLabels") or {} for row in flavors
+        }
         for row in workloads:
             if holds(row, "QuotaReserved") and not holds(row, "Finished"):
                 self.take(row["status"]["admission"])
+
+    def again(self, workloads: list[Json]) -> Pools:
+        """Return the same queues with the workloads of now."""
+        return Pools(self.cluster_queues, self.local_queues, self.flavors, workloads)
 
     def take(self, admission: Json) -> None:
         """Count an admission."""
@@ -136,29 +181,30 @@ class Pools:
                 key = (admission["clusterQueue"], flavor, resource)
                 self.used[key] = self.used.get(key, 0) + amount
 
-    def cluster_queue(self, workload: Json) -> tuple[Json | None, Json | None]:
-        """The local queue and the cluster queue a workload goes to."""
-        namespace, name = workload["metadata"]["namespace"], workload["spec"].get("queueName")
-        local = next(
-            (q for q in self.local_queues if (q["metadata"]["namespace"], q["metadata"]["name"]) == (namespace, name)),
-            None,
-        )
-        wanted = local["spec"]["clusterQueue"] if local else None
-        return local, next((q for q in self.cluster_queues if q["metadata"]["name"] == wanted), None)
+    def queues_of(self, workload: Json) -> tuple[Json | None, Json | None]:
+        """The LocalQueue and the ClusterQueue a workload goes to."""
+        wanted = (workload["metadata"]["namespace"], workload["spec"].get("queueName"))
+        local = _first(self.local_queues, lambda row: (row["metadata"]["namespace"], row["metadata"]["name"]) == wanted)
+        if local is None:
+            return None, None
+        return local, _first(self.cluster_queues, lambda row: row["metadata"]["name"] == local["spec"]["clusterQueue"])
 
-    def assign(self, queue: Json, asked: dict[str, int]) -> tuple[dict[str, str] | None, str, str]:
+    def node_labels(self, flavors: Iterable[str]) -> dict[str, str]:
+        """The labels of the nodes that flavors stand for."""
+        return {key: value for name in flavors for key, value in self._node_labels.get(name, {}).items()}
+
+    def assign(
+        self, queue: Json, asked: dict[str, int], selector: dict[str, str]
+    ) -> tuple[dict[str, str] | None, str, str]:
         """Choose flavors for what is asked; on failure say why, by Kueue's reason and in words."""
         chosen: dict[str, str] = {}
         for resource, amount in asked.items():
-            offers = _offers(queue, resource)
+            offers = [offer for offer in _offers(queue, resource) if self._fits(offer[0], selector)]
             if not offers:
-                return (
-                    None,
-                    "NoMatchingFlavor",
-                    f"ClusterQueue {queue['metadata']['name']} has no flavor for {resource}",
-                )
-            if all(amount > nominal for _, nominal in offers):
-                most = max(nominal for _, nominal in offers)
+                text = f"ClusterQueue {queue['metadata']['name']} has no flavor for {resource} with the nodes asked for"
+                return None, "NoMatchingFlavor", text
+            most = max(nominal for _, nominal in offers)
+            if amount > most:
                 return None, "ExceedsMaxQuota", f"{amount} {resource} asked, {most} is the most one flavor ever has"
             fits = [flavor for flavor, nominal in offers if self._free(queue, flavor, resource, nominal) >= amount]
             if not fits:
@@ -167,8 +213,16 @@ class Pools:
             chosen[resource] = fits[0]
         return chosen, "QuotaReserved", f"Quota reserved in ClusterQueue {queue['metadata']['name']}"
 
+    def _fits(self, flavor: str, selector: dict[str, str]) -> bool:
+        labels: dict[str, str] = self._node_labels.get(flavor, {})
+        return all(selector.get(key, value) == value for key, value in labels.items())
+
     def _free(self, queue: Json, flavor: str, resource: str, nominal: int) -> int:
         return nominal - self.used.get((queue["metadata"]["name"], flavor, resource), 0)
+
+
+def _first(rows: list[Json], wanted: Callable[[Json], bool]) -> Json | None:
+    return next((row for row in rows if wanted(row)), None)
 
 
 def _offers(queue: Json, resource: str) -> list[tuple[str, int]]:
@@ -181,49 +235,58 @@ def _offers(queue: Json, resource: str) -> list[tuple[str, int]]:
     ]
 
 
-async def _move(world: World, row: Json, job: Json | None, pools: Pools) -> None:
-    if job is None:
+async def _move(world: World, row: Json, jobs: dict[str, Json], pools: Pools) -> None:
+    owners = _owners(row)
+    job = next((jobs[uid] for uid in owners if uid in jobs), None)
+    if owners and job is None:  # the job left the queue, or is gone
         await world.remove(row)
         return
     if holds(row, "Finished"):
         return
-    if _over(job):
+    if job is not None and _over(job):
         status = with_condition(row.get("status") or {}, "Finished", True, "JobFinished", "Job finished", world.now())
         await world.status(row, status)
         return
-    local, queue = pools.cluster_queue(row)
-    stopped = queue is not None and queue["spec"].get("stopPolicy", "None") == "HoldAndDrain"
-    stopped = stopped or (local is not None and local["spec"].get("stopPolicy", "None") == "HoldAndDrain")
-    if holds(row, "QuotaReserved"):
-        if not row["spec"].get("active", True):
-            await _evict(world, row, job, "Deactivated", "The workload is deactivated")
-        elif stopped:
-            await _evict(world, row, job, "ClusterQueueStopped", "The queue is stopped")
-        else:
-            await _run(world, row, job)
-        return
-    await _admit(world, row, queue, pools, stopped=stopped)
+    local, queue = pools.queues_of(row)
+    if not holds(row, "QuotaReserved"):
+        await _admit(world, row, job, (local, queue), pools)
+    elif not row["spec"].get("active", True):
+        await _evict(world, row, job, "Deactivated", "The workload is deactivated")
+    elif _stopped(queue) == "HoldAndDrain":
+        await _evict(world, row, job, "ClusterQueueStopped", "The ClusterQueue is stopped")
+    elif _stopped(local) == "HoldAndDrain":
+        await _evict(world, row, job, "LocalQueueStopped", "The LocalQueue is stopped")
+    elif job is not None:
+        await _start(world, row["status"]["admission"], job, pools)
 
 
-async def _admit(world: World, row: Json, queue: Json | None, pools: Pools, *, stopped: bool) -> None:
-    now, status = world.now(), row.get("status") or {}
-    if queue is None or stopped or not row["spec"].get("active", True):
-        reason = "Suspended" if queue is not None else "Misconfigured"
-        text = "The queue or the workload is stopped" if queue is not None else "The LocalQueue leads nowhere"
+def _stopped(queue: Json | None) -> str:
+    """A queue's stop policy: Hold admits no more, HoldAndDrain also evicts what is admitted."""
+    return (queue or {}).get("spec", {}).get("stopPolicy") or "None"
+
+
+async def _admit(
+    world: World, row: Json, job: Json | None, queues: tuple[Json | None, Json | None], pools: Pools
+) -> None:
+    now, status, queue = world.now(), row.get("status") or {}, queues[1]
+    asked, flavors = needs(row), None
+    if queue is None:
+        reason, text = "Misconfigured", "The LocalQueue or its ClusterQueue does not exist"
+    elif not row["spec"].get("active", True):
+        reason, text = "Suspended", "The workload is deactivated"
+    elif any(_stopped(each) != "None" for each in queues):
+        reason, text = "Suspended", "The queue is stopped"
+    else:
+        selector = row["spec"]["podSets"][0]["template"]["spec"].get("nodeSelector") or {}
+        flavors, reason, text = pools.assign(queue, asked, selector)
+    if queue is None or flavors is None:
         await world.status(row, with_condition(status, "QuotaReserved", False, reason, text, now))
-        return
-    asked = needs(row)
-    flavors, reason, text = pools.assign(queue, asked)
-    if flavors is None:
-        await world.status(row, with_condition(status, "QuotaReserved", False, reason, text, now))
+        if job is not None:
+            await _hold(world, job)
         return
     usage = {resource: str(amount) for resource, amount in asked.items()}
-    assignment = {
-        "name": "main",
-        "count": row["spec"]["podSets"][0]["count"],
-        "flavors": flavors,
-        "resourceUsage": usage,
-    }
+    pod_set = row["spec"]["podSets"][0]
+    assignment = {"name": pod_set["name"], "count": pod_set["count"], "flavors": flavors, "resourceUsage": usage}
     admission = {"clusterQueue": queue["metadata"]["name"], "podSetAssignments": [assignment]}
     pools.take(admission)
     status = {**status, "admission": admission}
@@ -231,38 +294,42 @@ async def _admit(world: World, row: Json, queue: Json | None, pools: Pools, *, s
     status = with_condition(status, "Admitted", True, "Admitted", "The workload is admitted", now)
     if condition(row, "Evicted"):
         status = with_condition(status, "Evicted", False, "QuotaReserved", "Previously evicted", now)
-    await world.status(row, status)
+    if await world.status(row, status) and job is not None:
+        await _start(world, admission, job, pools)
 
 
-async def _run(world: World, row: Json, job: Json) -> None:
-    """Start a job whose workload is admitted, on the nodes of its flavor."""
+async def _start(world: World, admission: Json, job: Json, pools: Pools) -> None:
+    """Let a job run whose workload is admitted; a plain Job on the nodes of its flavor."""
     if not job["spec"].get("suspend", False):
         return
-    flavors: dict[str, str] = row["status"]["admission"]["podSetAssignments"][0].get("flavors") or {}
-    selector: dict[str, str] = {}
-    for name in flavors.values():
-        flavor = await world.store.find(KUEUE, "ResourceFlavor", name)
-        selector |= (flavor or {}).get("spec", {}).get("nodeLabels") or {}
-    body: dict[str, Any] = {"spec": {"suspend": False}}
+    body: Json = {"spec": {"suspend": False}}
+    selector = pools.node_labels((admission["podSetAssignments"][0].get("flavors") or {}).values())
     if job["kind"] == "Job" and selector:
         body["spec"]["template"] = {"spec": {"nodeSelector": selector}}
     await world.patch(job, body)
-    if job["kind"] == "Job":
-        fresh = await world.store.find(
-            job["apiVersion"], job["kind"], job["metadata"]["name"], job["metadata"]["namespace"]
-        )
-        if fresh is not None and not (fresh.get("status") or {}).get("startTime"):
-            await world.status(fresh, {**(fresh.get("status") or {}), "startTime": stamp(world.now())})
 
 
-async def _evict(world: World, row: Json, job: Json, reason: str, text: str) -> None:
+async def _hold(world: World, job: Json) -> None:
+    """Suspend a job that runs without being admitted, as Kueue's webhook does before it can start."""
+    if not job["spec"].get("suspend", False):
+        await world.patch(job, {"spec": {"suspend": True}})
+
+
+async def _evict(world: World, row: Json, job: Json | None, reason: str, text: str) -> None:
+    """Take the quota back and suspend the job; its pods ask for the nodes again that it named itself."""
     status = {key: value for key, value in row["status"].items() if key != "admission"}
     now = world.now()
     status = with_condition(status, "Evicted", True, reason, text, now)
     status = with_condition(status, "Admitted", False, "NoReservation", "The workload has no reservation", now)
     status = with_condition(status, "QuotaReserved", False, "Suspended", text, now)
     await world.status(row, status)
-    await world.patch(job, {"spec": {"suspend": True}})
+    if job is None:
+        return
+    body: Json = {"spec": {"suspend": True}}
+    if job["kind"] == "Job":
+        own = row["spec"]["podSets"][0]["template"]["spec"].get("nodeSelector") or {}
+        body["spec"]["template"] = {"spec": {"nodeSelector": {**dict.fromkeys(node_selector(job)), **own}}}
+    await world.patch(job, body)
 
 
 def _over(job: Json) -> bool:
@@ -273,17 +340,19 @@ def _over(job: Json) -> bool:
 
 async def _tell(world: World, pools: Pools) -> None:
     """Write the queues' status: usage by flavor, and how many are pending and admitted."""
+    mine: dict[str, list[Json]] = {}
+    for row in pools.workloads:
+        for queue in pools.queues_of(row):
+            if queue is not None:
+                mine.setdefault(queue["metadata"]["uid"], []).append(row)
     for queue in pools.cluster_queues:
-        name = queue["metadata"]["name"]
-        mine = [
-            row
-            for row in pools.workloads
-            if (pools.cluster_queue(row)[1] or {}).get("metadata", {}).get("name") == name
-        ]
-        await world.status(queue, _queue_status(world, queue, mine, _usage(world, queue, pools, mine)))
+        rows = mine.get(queue["metadata"]["uid"], [])
+        usage = _usage(world, queue, pools, rows)
+        status = {**_counted(queue, rows), "flavorsUsage": usage, "flavorsReservation": usage}
+        await world.status(queue, _activity(world, queue, status, "Can admit new workloads"))
     for local in pools.local_queues:
-        mine = [row for row in pools.workloads if pools.cluster_queue(row)[0] is local]
-        await world.status(local, _queue_status(world, local, mine, None))
+        status = _counted(local, mine.get(local["metadata"]["uid"], []))
+        await world.status(local, _activity(world, local, status, "Can submit new workloads to localQueue"))
 
 
 def _usage(world: World, queue: Json, pools: Pools, mine: list[Json]) -> list[Json]:
@@ -305,15 +374,17 @@ def _pending(row: Json) -> bool:
     return not holds(row, "QuotaReserved") and not holds(row, "Finished")
 
 
-def _queue_status(world: World, queue: Json, mine: list[Json], usage: list[Json] | None) -> Json:
-    status: Json = dict(queue.get("status") or {})
+def _counted(queue: Json, mine: list[Json]) -> Json:
     reserving = sum(1 for row in mine if holds(row, "QuotaReserved") and not holds(row, "Finished"))
-    status |= {
+    return {
+        **(queue.get("status") or {}),
         "pendingWorkloads": sum(1 for row in mine if _pending(row)),
         "reservingWorkloads": reserving,
         "admittedWorkloads": reserving,
     }
-    if usage is not None:
-        status |= {"flavorsUsage": usage, "flavorsReservation": usage}
-    text = "Can admit new workloads" if usage is not None else "Can submit new workloads to localQueue"
+
+
+def _activity(world: World, queue: Json, status: Json, text: str) -> Json:
+    if _stopped(queue) != "None":
+        return with_condition(status, "Active", False, "Stopped", "The queue is stopped", world.now())
     return with_condition(status, "Active", True, "Ready", text, world.now())

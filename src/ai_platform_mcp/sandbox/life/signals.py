@@ -5,87 +5,182 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import anyio.to_thread
+
+from ai_platform_mcp.sandbox.life.world import Place
+from ai_platform_mcp.sandbox.prometheus.model import Matcher
 from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, edge_specs
 from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, serving_specs
 from ai_platform_mcp.sandbox.prometheus.tracks import SeriesSpec
 from ai_platform_mcp.sandbox.prometheus.world import MetricsWorld
 
 DEMAND_RPS = 42.0
-"""Requests per second that one model of the sandbox receives in all."""
+"""Requests per second that one model of the sandbox receives in all, unless the seed says otherwise."""
 EDGE_RPS = 0.74
 """Requests per second that one edge node answers; what the edge does not take goes to the cloud."""
+LEAST_CLOUD = 0.05
+"""Share of the demand that the cloud sees however large the fleet: clients that are near no site."""
+SCRAPE_SECONDS = 5
+"""What is deployed here is scraped often: a newcomer looks at it right away."""
+ROUTED = "litellm_deployment_total_requests_total"
+"""The series that every served version has, wherever it answers: by it a restart learns what is measured."""
+READY = "kube_node_status_condition"
 CLOUD = ServedModel("", "", "", "", rps=DEMAND_RPS, latency_s=0.089, dollars_per_request=0.00006)
 EDGE = ServedModel("", "", "", "", target="edge", rps=EDGE_RPS, latency_s=0.0042, dollars_per_request=0.000012)
 
+Flavor = tuple[str, str, str]
+
 
 class WorldSignals:
-    """Registers, scales and stops series as releases come and go. Remembers what it told, to tell only changes."""
+    """Registers, scales and stops series until they are what was said.
 
-    def __init__(self, metrics: MetricsWorld, nodes: Mapping[str, SeedNode]):
+    ``served`` and ``nodes`` are the seed's: what the models receive there, and what the nodes' exporters expose.
+    """
+
+    def __init__(self, metrics: MetricsWorld, nodes: Mapping[str, SeedNode], served: tuple[ServedModel, ...] = ()):
         self._metrics = metrics
         self._nodes = nodes
-        self._told: dict[tuple[str, str, str, str], dict[str, float]] = {}
-        self._queues: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self._served = {(model.model, model.namespace): model for model in served}
+        self._wanted: dict[Place, dict[str, float]] = {}
+        self._kept: set[Place] = set()
+        self._measured = self._living()
+        self._queues: dict[Flavor, tuple[int, int]] = {}
+        self._queues_told: dict[Flavor, tuple[int, int]] = {}
+        self._ready: dict[str, bool] = {}
+        self._ready_told = self._living_nodes()
 
-    def traffic(self, model: str, namespace: str, target: str, place: str, shares: dict[str, float]) -> None:
-        """Make the series of a place show these shares from now on."""
-        key = (model, namespace, target, place)
-        rates = {
-            version: share * self._rate(model, namespace, target) for version, share in shares.items() if share > 0
-        }
-        before = self._told.get(key, {})
-        if before == rates:
-            return
-        now = self._metrics.now_ms()
-        for version in before.keys() - rates.keys():
-            for series in self._select(key, version):
-                self._metrics.stop(series, now)
-        for version, rate in rates.items():
-            if version not in before:
-                self._metrics.register(*self._specs(key, version, rate, now))
-            elif before[version] != rate:
-                labels = self._labels(key, version)
-                self._metrics.scale(now, rate / before[version], **labels)
-        self._told[key] = rates
+    def begin(self) -> None:
+        """Forget what the last step said."""
+        self._wanted, self._queues, self._ready, self._kept = {}, {}, {}, set()
 
-    def _rate(self, model: str, namespace: str, target: str) -> float:
-        if target == "edge":
-            return EDGE_RPS
-        at_edge = sum(1 for told in self._told if told[:3] == (model, namespace, "edge"))
-        return max(DEMAND_RPS * 0.05, DEMAND_RPS - at_edge * EDGE_RPS)
+    def serves(self, place: Place, shares: Mapping[str, float]) -> None:
+        """Each version's share of what the place answers."""
+        self._wanted[place] = {version: share for version, share in shares.items() if share > 0}
 
-    def _labels(self, key: tuple[str, str, str, str], version: str) -> dict[str, str]:
-        model, namespace, target, place = key
-        labels = {"model": model, "namespace": namespace, "target": target, "version": version}
-        return {**labels, "node": place} if target == "edge" else labels
-
-    def _select(self, key: tuple[str, str, str, str], version: str) -> list[str]:
-        return self._metrics.select(**self._labels(key, version))
-
-    def _specs(self, key: tuple[str, str, str, str], version: str, rate: float, now: int) -> list[SeriesSpec]:
-        model, namespace, target, place = key
-        team = namespace.rsplit("-", 1)[0]
-        base = EDGE if target == "edge" else CLOUD
-        served = replace(base, model=model, version=version, namespace=namespace, team=team, rps=rate)
-        if target == "cloud":
-            return serving_specs(served, now)
-        node = self._nodes.get(place)
-        if node is None:
-            return []
-        routed = [spec for spec in serving_specs(replace(served, replicas=1), now) if spec.name.startswith("litellm_")]
-        located = [replace(spec, labels={**spec.labels, "node": place, "site": node.site}) for spec in routed]
-        return [*edge_specs(node, served, rate, now), *located]
+    def keeps(self, place: Place) -> None:
+        """The place goes on with what it answers now."""
+        self._kept.add(place)
 
     def queue(self, cluster_queue: str, flavor: str, resource: str, used: int, pending: int) -> None:
-        """Make the queue's gauges show what is used and waiting from now on."""
-        key = (cluster_queue, flavor, resource)
-        if self._queues.get(key) == (used, pending):
-            return
-        self._queues[key] = (used, pending)
+        """What a queue has in use and waiting."""
+        self._queues[cluster_queue, flavor, resource] = (used, pending)
+
+    def node(self, name: str, ready: bool) -> None:
+        """Whether a node is ready."""
+        self._ready[name] = ready
+
+    async def settle(self) -> None:
+        """Make the measured world what was said; the work, if there is any, is done on a worker thread."""
+        rates = self._rates()
+        if (rates, self._queues, self._ready) != (self._measured, self._queues_told, self._ready_told):
+            await anyio.to_thread.run_sync(self._settle, rates)
+
+    # --- models ---------------------------------------------------------------------------------------------------
+
+    def _rates(self) -> dict[tuple[Place, str], float | None]:
+        at_edge: dict[tuple[str, str], int] = {}
+        for place in self._wanted:
+            if place.target == "edge":
+                key = (place.model, place.namespace)
+                at_edge[key] = at_edge.get(key, 0) + 1
+        rates = {key: rate for key, rate in self._measured.items() if key[0] in self._kept}
+        for place, shares in self._wanted.items():
+            rate = EDGE_RPS
+            if place.target == "cloud":
+                key = (place.model, place.namespace)
+                demand = self._served[key].rps if key in self._served else DEMAND_RPS
+                rate = max(demand * LEAST_CLOUD, demand - at_edge.get(key, 0) * EDGE_RPS)
+            rates |= {(place, version): share * rate for version, share in shares.items()}
+        return rates
+
+    def _living(self) -> dict[tuple[Place, str], float | None]:
+        """What is measured already, at a rate that the next step says again."""
         now = self._metrics.now_ms()
-        for series in self._metrics.select(cluster_queue=cluster_queue, flavor=flavor, resource=resource):
-            if series.startswith(("kueue_cluster_queue_resource_usage", "kueue_cluster_queue_resource_reservation")):
-                self._metrics.change(series, now, level=float(used))
-        for series in self._metrics.select(cluster_queue=cluster_queue, status="active"):
-            if series.startswith("kueue_pending_workloads"):
+        found = [dict(row) for row in self._metrics.series([Matcher("__name__", "=", ROUTED)], now, now)]
+        return {
+            (
+                Place(
+                    row["model"], row["namespace"], "edge" if row["target"] == "edge" else "cloud", row.get("node", "")
+                ),
+                row["version"],
+            ): None
+            for row in found
+        }
+
+    def _living_nodes(self) -> dict[str, bool]:
+        """What is measured of the nodes already: written only when it differs."""
+        now = self._metrics.now_ms()
+        matchers = [Matcher("__name__", "=", READY), Matcher("condition", "=", "Ready"), Matcher("status", "=", "true")]
+        told: dict[str, bool] = {}
+        for labels in self._metrics.series(matchers, now, now):
+            (sample,) = self._metrics.latest(labels, [now], 300_000)
+            if sample is not None:
+                told[dict(labels)["node"]] = sample[1] > 0.5
+        return told
+
+    def _settle(self, rates: dict[tuple[Place, str], float | None]) -> None:
+        now = self._metrics.now_ms()
+        for place, version in self._measured.keys() - rates.keys():
+            for series in self._metrics.select(**_labels(place, version)):
+                self._metrics.stop(series, now)
+        fresh: list[SeriesSpec] = []
+        for (place, version), rate in rates.items():
+            before = self._measured.get((place, version), 0.0)
+            if rate is None:
+                continue
+            if before == 0.0:
+                fresh += self._specs(place, version, rate, now)
+            elif before is not None and before != rate:
+                self._metrics.scale(now, rate / before, **_labels(place, version))
+        self._metrics.register(*fresh)
+        self._measured = rates
+        self._settle_queues(now)
+        self._settle_nodes(now)
+
+    def _specs(self, place: Place, version: str, rate: float, now: int) -> list[SeriesSpec]:
+        return [replace(spec, interval_s=SCRAPE_SECONDS) for spec in self._exported(place, version, rate, now)]
+
+    def _exported(self, place: Place, version: str, rate: float, now: int) -> list[SeriesSpec]:
+        team = place.namespace.rsplit("-", 1)[0]
+        like = EDGE if place.target == "edge" else self._served.get((place.model, place.namespace), CLOUD)
+        served = replace(like, model=place.model, version=version, namespace=place.namespace, team=team, rps=rate)
+        if place.target == "cloud":
+            return serving_specs(served, now)
+        node = self._nodes.get(place.node)
+        if node is None:  # a node that the user made has no exporter
+            return []
+        routed = [spec for spec in serving_specs(replace(served, replicas=1), now) if spec.name.startswith("litellm_")]
+        located = [replace(spec, labels={**spec.labels, "node": node.name, "site": node.site}) for spec in routed]
+        return [*edge_specs(node, served, rate, now), *located]
+
+    # --- queues and nodes -----------------------------------------------------------------------------------------
+
+    def _settle_queues(self, now: int) -> None:
+        for key, (used, pending) in self._queues.items():
+            if self._queues_told.get(key) == (used, pending):
+                continue
+            cluster_queue, flavor, resource = key
+            for series in self._metrics.select(cluster_queue=cluster_queue, flavor=flavor, resource=resource):
+                if series.startswith(
+                    ("kueue_cluster_queue_resource_usage", "kueue_cluster_queue_resource_reservation")
+                ):
+                    self._metrics.change(series, now, level=float(used))
+            for series in self._metrics.select(
+                name="kueue_pending_workloads", cluster_queue=cluster_queue, status="active"
+            ):
                 self._metrics.change(series, now, level=float(pending))
+        self._queues_told = self._queues
+
+    def _settle_nodes(self, now: int) -> None:
+        for name, ready in self._ready.items():
+            if self._ready_told.get(name) == ready:
+                continue
+            for status, level in (("true", float(ready)), ("false", 0.0), ("unknown", float(not ready))):
+                for series in self._metrics.select(name=READY, node=name, status=status):
+                    self._metrics.change(series, now, level=level)
+        self._ready_told = self._ready
+
+
+def _labels(place: Place, version: str) -> dict[str, str]:
+    labels = {"model": place.model, "namespace": place.namespace, "target": place.target, "version": version}
+    return {**labels, "node": place.node} if place.target == "edge" else labels

@@ -19,14 +19,10 @@ ARGO_SECONDS = 2 * 3600
 
 async def step(world: World) -> None:
     """Move every running job on."""
-    for job in await world.all(TRAINER, "TrainJob"):
-        await _train(world, job)
-    for job in await world.all("batch/v1", "Job"):
-        await _run(world, job)
-    for job in await world.all("ray.io/v1", "RayJob"):
-        await _ray(world, job)
-    for flow in await world.all("argoproj.io/v1alpha1", "Workflow"):
-        await _flow(world, flow)
+    await world.each(await world.all(TRAINER, "TrainJob"), lambda job: _train(world, job))
+    await world.each(await world.all("batch/v1", "Job"), lambda job: _run(world, job))
+    await world.each(await world.all("ray.io/v1", "RayJob"), lambda job: _ray(world, job))
+    await world.each(await world.all("argoproj.io/v1alpha1", "Workflow"), lambda flow: _flow(world, flow))
 
 
 def _work(job: Json, usual: int) -> float:
@@ -39,54 +35,57 @@ def _work(job: Json, usual: int) -> float:
 async def _train(world: World, job: Json) -> None:
     if holds(job, "Complete") or holds(job, "Failed"):
         return
-    now, status = world.now(), job.get("status") or {}
+    now, status = world.now(), dict(job.get("status") or {})
+    nodes, _ = demand(job)
     if job["spec"].get("suspend", False):
         status = with_condition(status, "Suspended", True, "Suspended", "TrainJob is suspended", now)
-        await world.status(job, status)
+        await world.status(job, {**status, "jobsStatus": [_replicated(suspended=nodes)]})
         return
     if condition(job, "Suspended") is None or holds(job, "Suspended"):
         status = with_condition(status, "Suspended", False, "Resumed", "TrainJob is resumed", now)
     started = next(row for row in status["conditions"] if row["type"] == "Suspended")["lastTransitionTime"]
     work = _work(job, TRAIN_SECONDS)
     share = world.share_done(started, work)
-    left = round(work * (1 - share) / world.speed)
-    nodes, _ = demand(job)
-    status["trainerStatus"] = {
-        "progressPercentage": round(share * 100),
-        "estimatedRemainingSeconds": left,
-        "lastUpdatedTime": stamp(now),
+    progress: Json = {
+        "progressPercentage": int(share * 100),
+        "estimatedRemainingSeconds": round(work * (1 - share) / world.speed),
     }
-    status["jobsStatus"] = [
-        {
-            "name": "node",
-            "active": 0 if share >= 1 else 1,
-            "ready": 0 if share >= 1 else nodes,
-            "succeeded": 1 if share >= 1 else 0,
-            "failed": 0,
-            "suspended": 0,
-        }
-    ]
+    told: Json = status.get("trainerStatus") or {}
+    if {**told, **progress} != told:
+        status["trainerStatus"] = {**progress, "lastUpdatedTime": stamp(now)}
+    status["jobsStatus"] = [_replicated(succeeded=1) if share >= 1 else _replicated(active=1, ready=nodes)]
     if share >= 1:
         await world.record_run(job)  # training code logs its run before it ends
         status = with_condition(status, "Complete", True, "JobsCompleted", "jobset completed successfully", now)
     await world.status(job, status)
 
 
+def _replicated(**counts: int) -> Json:
+    """One row of a TrainJob's ``jobsStatus``: the replicated job of the runtime."""
+    return {"name": "node", "active": 0, "ready": 0, "succeeded": 0, "failed": 0, "suspended": 0, **counts}
+
+
 async def _run(world: World, job: Json) -> None:
     status: Json = job.get("status") or {}
-    if holds(job, "Complete") or holds(job, "Failed") or job["spec"].get("suspend", False):
+    if holds(job, "Complete") or holds(job, "Failed"):
         return
-    now = world.now()
+    now, pods = world.now(), demand(job)[0]
+    if job["spec"].get("suspend", False):
+        held = {key: value for key, value in status.items() if key not in ("startTime", "active", "ready")}
+        await world.status(job, with_condition(held, "Suspended", True, "JobSuspended", "Job suspended", now))
+        return
+    if holds(job, "Suspended"):
+        status = with_condition(status, "Suspended", False, "JobResumed", "Job resumed", now)
     if "startTime" not in status:
-        await world.status(job, {**status, "startTime": stamp(now), "active": demand(job)[0], "ready": demand(job)[0]})
-        return
+        status = {**status, "startTime": stamp(now), "active": pods, "ready": pods}
     if not world.passed(status["startTime"], _work(job, JOB_SECONDS)):
+        await world.status(job, status)
         return
-    done = {**status, "active": 0, "ready": 0, "succeeded": demand(job)[0], "completionTime": stamp(now)}
-    done = with_condition(
-        done, "SuccessCriteriaMet", True, "CompletionsReached", "Reached expected number of pods", now
-    )
-    await world.status(job, with_condition(done, "Complete", True, "CompletionsReached", "Job completed", now))
+    done = {**status, "active": 0, "ready": 0, "succeeded": int(job["spec"].get("completions") or pods)}
+    done |= {"completionTime": stamp(now)}
+    text = "Reached expected number of succeeded pods"
+    done = with_condition(done, "SuccessCriteriaMet", True, "CompletionsReached", text, now)
+    await world.status(job, with_condition(done, "Complete", True, "CompletionsReached", text, now))
 
 
 async def _ray(world: World, job: Json) -> None:
@@ -94,23 +93,27 @@ async def _ray(world: World, job: Json) -> None:
     if status.get("jobStatus") in ("SUCCEEDED", "FAILED", "STOPPED"):
         return
     if job["spec"].get("suspend", False):
-        await world.status(job, {**status, "jobDeploymentStatus": "Suspended"})
+        held = {key: value for key, value in status.items() if key not in ("startTime", "jobStatus")}
+        await world.status(job, {**held, "jobDeploymentStatus": "Suspended"})
         return
     if "startTime" not in status:
-        running = {"startTime": stamp(world.now()), "jobStatus": "RUNNING", "jobDeploymentStatus": "Running"}
-        await world.status(job, {**status, **running})
-    elif world.passed(status["startTime"], _work(job, TRAIN_SECONDS)):
-        done = {"endTime": stamp(world.now()), "jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
-        await world.status(job, {**status, **done})
+        status = {**status, "startTime": stamp(world.now()), "jobStatus": "RUNNING", "jobDeploymentStatus": "Running"}
+    if world.passed(status["startTime"], _work(job, TRAIN_SECONDS)):
+        status = {**status, "endTime": stamp(world.now()), "jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
+    await world.status(job, status)
 
 
 async def _flow(world: World, flow: Json) -> None:
     """Argo Workflows keep their status in the main resource: there is no status subresource to write."""
-    status: Json = flow.get("status") or {}
-    if status.get("phase") in ("Succeeded", "Failed", "Error") or flow["spec"].get("suspend", False):
+    status, now = flow.get("status") or {}, stamp(world.now())
+    if status.get("phase") in ("Succeeded", "Failed", "Error"):
         return
-    if "startedAt" not in status:
-        await world.patch(flow, {"status": {"phase": "Running", "startedAt": stamp(world.now()), "progress": "0/1"}})
+    if how := flow["spec"].get("shutdown"):
+        ended = {"phase": "Failed", "finishedAt": now, "message": f"Stopped with strategy '{how}'"}
+        await world.patch(flow, {"status": ended})
+    elif flow["spec"].get("suspend", False):
+        return
+    elif "startedAt" not in status:
+        await world.patch(flow, {"status": {"phase": "Running", "startedAt": now, "progress": "0/1"}})
     elif world.passed(status["startedAt"], _work(flow, ARGO_SECONDS)):
-        done = {"phase": "Succeeded", "finishedAt": stamp(world.now()), "progress": "1/1"}
-        await world.patch(flow, {"status": done})
+        await world.patch(flow, {"status": {"phase": "Succeeded", "finishedAt": now, "progress": "1/1"}})

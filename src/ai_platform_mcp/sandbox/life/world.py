@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ai_platform_mcp.sandbox.kube.clock import Clock, parse_stamp, stamp
 from ai_platform_mcp.sandbox.kube.status import ApiError
@@ -15,17 +15,47 @@ from ai_platform_mcp.sandbox.kube.store import Store
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+PROGRESS = timedelta(seconds=1)
+"""How often growing progress is written."""
+RETRY = timedelta(seconds=5)
+"""When to look again at what could not be dealt with."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model answers: an endpoint of a namespace, or with ``node`` that edge node."""
+
+    model: str
+    namespace: str
+    target: Literal["cloud", "edge"] = "cloud"
+    node: str = ""
 
 
 class Signals(Protocol):
-    """Where controllers say what is measured from now on. Implemented over the metrics world."""
+    """What is to be measured from now on. Controllers say all of it in every step; what nobody says any more has ended."""
 
-    def traffic(self, model: str, namespace: str, target: str, place: str, shares: dict[str, float]) -> None:
-        """What a model answers at a place (a region, or an edge node) from now on: each version's share of it."""
+    def begin(self) -> None:
+        """Forget what the last step said."""
+        ...
+
+    def serves(self, place: Place, shares: Mapping[str, float]) -> None:
+        """Each version's share of what the place answers."""
+        ...
+
+    def keeps(self, place: Place) -> None:
+        """The place goes on with what it answers now."""
         ...
 
     def queue(self, cluster_queue: str, flavor: str, resource: str, used: int, pending: int) -> None:
         """What a queue has in use and waiting."""
+        ...
+
+    def node(self, name: str, ready: bool) -> None:
+        """Whether a node is ready."""
+        ...
+
+    async def settle(self) -> None:
+        """Make the measured world what was said."""
         ...
 
 
@@ -42,34 +72,71 @@ class World:
     speed: float
     signals: Signals
     record_run: Recorder
+    due: datetime | None = None
+    """When the next step is needed even if nothing changes until then; None: no work is under way."""
+    stumbled: bool = False
+    """Whether this step met something it could not deal with, so that what it said is not the whole."""
 
     def now(self) -> datetime:
         """The present moment."""
         return self.clock.now()
 
+    def begin(self) -> None:
+        """Start a step: nothing is due yet, nothing has been said."""
+        self.due, self.stumbled = None, False
+        self.signals.begin()
+
+    def wake(self, moment: datetime) -> None:
+        """Ask for a step at that moment."""
+        self.due = moment if self.due is None else min(self.due, moment)
+
     def passed(self, since: str, work_seconds: float) -> bool:
-        """Whether work of that length, begun at the moment ``since``, is done by now."""
-        return self.now() >= parse_stamp(since) + timedelta(seconds=work_seconds / self.speed)
+        """Whether work of that length, begun at the moment ``since``, is done by now; where not, a step is due then."""
+        end = parse_stamp(since) + timedelta(seconds=work_seconds / self.speed)
+        if self.now() >= end:
+            return True
+        self.wake(end)
+        return False
 
     def share_done(self, since: str, work_seconds: float) -> float:
-        """Which share (0 to 1) of work of that length is done by now."""
-        if work_seconds <= 0:
+        """Which share (0 to 1) of work of that length is done by now; while it grows, a step is due every second."""
+        if self.passed(since, work_seconds):
             return 1.0
+        self.wake(self.now() + PROGRESS)
         gone = (self.now() - parse_stamp(since)).total_seconds() * self.speed
-        return max(0.0, min(1.0, gone / work_seconds))
+        return max(0.0, gone / work_seconds)
+
+    async def each(self, objects: Iterable[Json], move: Callable[[Json], Awaitable[None]]) -> None:
+        """Move every object on; one that cannot be dealt with does not stop the others."""
+        for obj in objects:
+            try:
+                await move(obj)
+            except Exception:
+                log.exception("%s %s is left as it is", obj["kind"], obj["metadata"]["name"])
+                self.stumble()
+
+    def stumble(self) -> None:
+        """Note that something went wrong; it is tried again after a while."""
+        self.stumbled = True
+        self.wake(self.now() + RETRY)
 
     async def all(self, api_version: str, kind: str, labels: str = "") -> list[Json]:
         """Every object of a kind."""
         return (await self.store.list(api_version, kind, labels=labels)).items
 
-    async def status(self, obj: Json, status: Json) -> None:
-        """Write an object's status if it differs; a conflict means that someone was quicker, and the next step sees it."""
+    async def status(self, obj: Json, status: Json) -> bool:
+        """Write an object's status if it differs, and tell whether it is so now.
+
+        A conflict means that someone was quicker; the next step sees what they did.
+        """
         if obj.get("status") == status:
-            return
+            return True
         try:
             await self.store.update_status({**obj, "status": status})
         except ApiError as problem:
             log.debug("status of %s not written: %s", obj["metadata"]["name"], problem)
+            return False
+        return True
 
     async def make(self, obj: Json) -> None:
         """Create an object unless it is there already; a status goes by its own subresource, as the API server wants it."""
@@ -88,13 +155,15 @@ class World:
         except ApiError as problem:
             log.debug("%s not deleted: %s", meta["name"], problem)
 
-    async def patch(self, obj: Json, body: Json) -> None:
-        """Merge-patch an object; if it is gone, there is nothing to change."""
+    async def patch(self, obj: Json, body: Json) -> bool:
+        """Merge-patch an object and tell whether that went well; if it is gone, there is nothing to change."""
         meta = obj["metadata"]
         try:
             await self.store.patch(obj["apiVersion"], obj["kind"], meta["name"], body, meta.get("namespace", ""))
         except ApiError as problem:
             log.debug("%s not patched: %s", meta["name"], problem)
+            return False
+        return True
 
 
 def condition(obj: Json, kind: str) -> Json | None:
