@@ -131,12 +131,7 @@ class App:
     async def _wire(self) -> Wiring:
         from ai_platform_mcp.adapters.approvals import SignedApprovals
         from ai_platform_mcp.adapters.journal.sql import SqlJournal
-        from ai_platform_mcp.adapters.kubernetes.connection import Connections
-        from ai_platform_mcp.adapters.kubernetes.discovery import Discovery
-        from ai_platform_mcp.adapters.kubernetes.inventory import InventoryCache
-        from ai_platform_mcp.adapters.kubernetes.reader import KubernetesReader
-        from ai_platform_mcp.adapters.kubernetes.transport import Transport
-        from ai_platform_mcp.adapters.kubernetes.writer import KubernetesWriter
+        from ai_platform_mcp.adapters.kubernetes.build import kubernetes_adapter
         from ai_platform_mcp.core.executor import Executor
         from ai_platform_mcp.core.guard import Guard
         from ai_platform_mcp.core.ports import Readers, Writers
@@ -148,17 +143,12 @@ class App:
         journal = SqlJournal(settings.journal_url or f"sqlite:///{settings.state_dir / 'journal.sqlite'}", self.clock)
         self._stack.callback(journal.close)
         approvals = SignedApprovals(journal, settings.state_dir / "approvals.key")
-        connections = Connections(self._clusters(box))
-        self._stack.push_async_callback(connections.aclose)
-        transport = Transport(connections)
-        discovery = Discovery(transport)
-        reader = KubernetesReader(transport, discovery)
-        inventory = InventoryCache(transport, discovery, self.clock)
-        self._stack.push_async_callback(inventory.aclose)
+        kubernetes = kubernetes_adapter(self._clusters(box), self.clock)
+        self._stack.push_async_callback(kubernetes.aclose)
         registry = self._registry(box)
         readers = Readers(
-            clusters=reader,
-            inventory=inventory,
+            clusters=kubernetes.reader,
+            inventory=kubernetes.inventory,
             registry=registry,
             metrics=self._metrics(box),
             policy=self._policy(),
@@ -167,7 +157,7 @@ class App:
             clock=self.clock,
             platform=self._facts(),
         )
-        writers = Writers(clusters=KubernetesWriter(transport, discovery, reader), registry=registry, git=self._git())
+        writers = Writers(clusters=kubernetes.writer, registry=registry, git=self._git())
         executor = Executor(writers, journal, step_seconds=settings.guard.step_seconds)
         guard = Guard(self._catalogue, readers, executor, self._options())
         return Wiring(guard, readers, journal, approvals)
