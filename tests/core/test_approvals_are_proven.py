@@ -95,6 +95,8 @@ async def test_an_approval_is_used_once(world: World, tmp_path: Any):
         await platform.app.settle(waiting.data["approval"]["approval_id"], BOB, True, "")
         done = await platform.call("sundry", name="once-approved", text="one", mode="apply")
         assert done.data["status"] == "applied", done.text
+        used = await (await platform.app.readers()).approvals.approval(waiting.data["approval"]["approval_id"])
+        assert used is not None and used.state == "consumed"
         platform.clock.forward(minutes=11)
         again = await platform.call("sundry", name="once-approved", text="one", mode="apply")
         assert again.data["status"] == "awaiting_approval"

@@ -42,7 +42,12 @@ async def test_every_outcome_of_a_call_is_in_the_audit_and_the_chain_holds(world
         await platform.call("promote_model", **move)
         await platform.call("promote_model", **move, mode="apply")
         await platform.call("promote_model", **move, mode="apply")
-        await attempt(platform, "promote_model", **(move | {"model": "fraud-detector", "alias": "mine"}), mode="apply")
+        await attempt(
+            platform,
+            "promote_model",
+            **(move | {"model": "llama-3.3-70b", "version": "1", "alias": "mine"}),
+            mode="apply",
+        )
         await attempt(platform, "promote_model", **(move | {"alias": "champion"}), mode="apply")
         await attempt(platform, "promote_model", **(move | {"model": "nowhere"}))
         await attempt(platform, "promote_model", nonsense=1, mode="apply")
@@ -144,11 +149,15 @@ async def test_an_edited_a_deleted_and_a_moved_row_are_found(world: World, tmp_p
             database.execute(f"DROP TRIGGER IF EXISTS {name}")
         original = database.execute("SELECT document FROM audit WHERE sequence = 2").fetchone()[0]
         edited = json.dumps(json.loads(original) | {"principal": "local:eve"})
+        edit, move = (
+            "UPDATE audit SET document = ? WHERE sequence = 2",
+            "UPDATE audit SET sequence = ? WHERE sequence = ?",
+        )
         for tamper, repair in (
-            (("UPDATE audit SET document = ? WHERE sequence = 2", (edited,)), ("UPDATE audit SET document = ? WHERE sequence = 2", (original,))),
-            (("UPDATE audit SET sequence = 20 WHERE sequence = 2", ()), ("UPDATE audit SET sequence = 2 WHERE sequence = 20", ())),
+            ((edit, (edited,)), (edit, (original,))),
+            ((move, (20, 2)), (move, (2, 20))),
             (("DELETE FROM audit WHERE sequence = 4", ()), None),
-        ):  # fmt: skip
+        ):
             database.execute(*tamper)
             database.commit()
             verdict = await journal.verify_audit()
@@ -208,7 +217,7 @@ async def test_a_secret_in_what_a_backend_says_is_not_kept(
 
 async def test_a_denial_names_every_rule_with_a_sentence_and_a_remedy(platform: Platform):
     with pytest.raises(Denied) as caught:
-        await platform.call("promote_model", model="fraud-detector", version="1", alias="mine", mode="apply")
+        await platform.call("promote_model", model="llama-3.3-70b", version="1", alias="mine", mode="apply")
     assert caught.value.cause and caught.value.remedy
     rows = caught.value.details["plan"]["decision"]["violations"]
     assert rows and all(row["code"] and row["text"] and row["remedy"] for row in rows)

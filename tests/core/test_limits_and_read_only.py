@@ -12,7 +12,7 @@ from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import WriteTool
 from support.engines import Engine
 from support.sundry import ActingReader, Sundry
-from support.world import Platform, World
+from support.world import World
 
 BOB = Principal(id="local:bob", team="vision", roles=("developer",))
 
@@ -78,7 +78,7 @@ async def test_a_read_only_server_offers_no_tool_that_writes_and_refuses_each(wo
 
 
 async def test_a_read_only_server_does_not_finish_what_another_began(
-    world: World, tmp_path: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with world.platform(tmp_path / "a", tools=(Sundry(),), policy=Engine()) as writer:
         wiring = await writer.app.wiring()
