@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -129,16 +130,16 @@ class App:
     # --------------------------------------------------------------------------------------------------- wiring
 
     async def _wire(self) -> Wiring:
+        await anyio.to_thread.run_sync(_import_adapters)
         from ai_platform_mcp.adapters.approvals import SignedApprovals
         from ai_platform_mcp.adapters.journal.sql import SqlJournal
         from ai_platform_mcp.adapters.kubernetes.build import kubernetes_adapter
         from ai_platform_mcp.core.executor import Executor
         from ai_platform_mcp.core.guard import Guard
         from ai_platform_mcp.core.ports import Readers, Writers
-        from ai_platform_mcp.sandbox import process
 
         settings = self.settings
-        box = await process.ensure_up(settings.state_dir) if settings.sandboxed else None
+        box = await self._sandbox() if settings.sandboxed else None
         await anyio.to_thread.run_sync(lambda: settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700))
         journal = SqlJournal(settings.journal_url or f"sqlite:///{settings.state_dir / 'journal.sqlite'}", self.clock)
         self._stack.callback(journal.close)
@@ -161,6 +162,11 @@ class App:
         executor = Executor(writers, journal, step_seconds=settings.guard.step_seconds)
         guard = Guard(self._catalogue, readers, executor, self._options())
         return Wiring(guard, readers, journal, approvals)
+
+    async def _sandbox(self) -> Status:
+        from ai_platform_mcp.sandbox import process
+
+        return await process.ensure_up(self.settings.state_dir)
 
     def _options(self) -> GuardOptions:
         from ai_platform_mcp.core.guard import GuardOptions
@@ -227,13 +233,14 @@ class App:
         )
 
     def _policy(self):
-        from ai_platform_mcp.adapters.policy.embedded import EmbeddedPolicy
-        from ai_platform_mcp.adapters.policy.opa import OpaPolicy
-
         chosen = self.settings.policy
         if chosen.engine == "opa":
+            from ai_platform_mcp.adapters.policy.opa import OpaPolicy
+
             engine = OpaPolicy(chosen.opa_url, chosen.dir, read_seconds=chosen.seconds)
         else:
+            from ai_platform_mcp.adapters.policy.embedded import EmbeddedPolicy
+
             engine = EmbeddedPolicy(chosen.dir, deadline_seconds=chosen.seconds)
         self._stack.push_async_callback(engine.aclose)
         return engine
@@ -260,6 +267,22 @@ class App:
             golden_paths=settings.golden_paths,
             gitops=settings.gitops.model_dump() if settings.gitops else None,
         )
+
+
+def _import_adapters() -> None:
+    """Import what every call needs. In a thread, so that the server goes on answering ``ping`` for this half second."""
+    for name in (
+        "core.guard",
+        "tools",
+        "adapters.approvals",
+        "adapters.journal.sql",
+        "adapters.kubernetes.build",
+        "adapters.mlflow.registry",
+        "adapters.policy.embedded",
+        "adapters.prometheus.reader",
+        "adapters.git",
+    ):
+        importlib.import_module(f"ai_platform_mcp.{name}")
 
 
 _RESUMER = Caller(principal=Principal(id="system:resume", kind="service"), request_id="resume-at-start")

@@ -50,6 +50,12 @@ def said(text: str) -> str:
     return clip(untrusted(text, MESSAGE + 40), MESSAGE)
 
 
+def never_seen(inventory: Inventory) -> bool:
+    """Tell whether the cluster has not answered since this server started, so that «none» would be no answer."""
+    rows = (inventory.nodes, inventory.flavors, inventory.queues, inventory.workloads, inventory.deployments)
+    return inventory.stale and bool(inventory.problem) and not any(rows)
+
+
 def freshness(inventories: Sequence[Inventory]) -> tuple[dict[str, object], tuple[str, ...]]:
     """Return how old what is told is, as facts, and a sentence for each cluster that is stale or lacks an API."""
     facts: dict[str, object] = {"age_seconds": max((row.age_seconds for row in inventories), default=0)}
@@ -57,7 +63,8 @@ def freshness(inventories: Sequence[Inventory]) -> tuple[dict[str, object], tupl
     for row in inventories:
         if row.stale or row.problem:
             why = f": {said(row.problem)}" if row.problem else ""
-            notes.append(f"Cluster {row.cluster} was last seen {row.age_seconds} s ago and may have changed{why}")
+            seen = f"was last seen {row.age_seconds} s ago and may have changed"
+            notes.append(f"Cluster {row.cluster} {'has not been seen yet' if never_seen(row) else seen}{why}")
         if row.missing:
             notes.append(f"Cluster {row.cluster} does not serve {', '.join(row.missing[:6])}.")
     return facts, tuple(notes)

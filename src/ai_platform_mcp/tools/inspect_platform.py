@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import anyio
 from pydantic import Field
 
-from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError
+from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError, Unavailable
 from ai_platform_mcp.core.followed import Followed, followed
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.ports import Readers
@@ -123,6 +123,12 @@ async def _inventories(params: InspectParams, readers: Readers) -> tuple[Invento
 
 async def _inventory(params: InspectParams, readers: Readers) -> Result:
     inventories = await _inventories(params, readers)
+    if inventories and all(views.never_seen(row) for row in inventories):
+        raise Unavailable(
+            f"No cluster has answered yet: {', '.join(row.cluster for row in inventories)}.",
+            cause=views.said(inventories[0].problem),
+            remedy="Try again, and check the clusters with `platform doctor`.",
+        )
     filters, now = _filters(params), readers.clock.now()
     if params.kind == "nodes":
         named = [row for inventory in inventories for row in inventory.nodes if params.name and row.name == params.name]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -64,8 +65,22 @@ async def loaded(uri: str, seconds: float = 10) -> MlflowRegistry:
     return registry
 
 
-async def test_a_dead_server_is_unavailable_within_a_second(serve: Serve) -> None:
-    registry = await loaded("http://user:geheim@127.0.0.1:1")
+async def dead(port: int) -> MlflowRegistry:
+    return MlflowRegistry(f"http://user:geheim@127.0.0.1:{port}", 10)
+
+
+async def dead_since_it_was_loaded(port: int) -> MlflowRegistry:
+    with socket.create_server(("127.0.0.1", port)):
+        return await loaded(f"http://user:geheim@127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("registry_of", [dead, dead_since_it_was_loaded])
+async def test_a_dead_server_is_unavailable_within_a_second(
+    registry_of: Callable[[int], Awaitable[MlflowRegistry]],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    registry = await registry_of(port)
     began = time.monotonic()
     with pytest.raises(Unavailable) as error:
         await registry.models()

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import anyio.to_thread
@@ -33,6 +34,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 THREADS = 4
+KNOCK_SECONDS = 1.0
 LOADING_SECONDS = 60.0
 """For the import (2.4 s on a quiet machine) and, with a SQL store, for bringing its tables up to date."""
 _ENVIRONMENT = {
@@ -99,11 +101,30 @@ class Calls:
             raise _too_late(self.where, self._seconds, writes) from None
 
     async def _load(self) -> MlflowClient:
+        await self._knock()
         try:
             with anyio.fail_after(LOADING_SECONDS):
                 return await anyio.to_thread.run_sync(self._open, abandon_on_cancel=True)
         except TimeoutError:
             raise _too_late(self.where, LOADING_SECONDS, False) from None
+
+    async def _knock(self) -> None:
+        """Try whether something listens, before importing a client that takes seconds to import.
+
+        Only a refusal counts; where a proxy stands between, or the answer is slow, the client itself has to find out.
+        """
+        parts = urlsplit(self._uri)
+        host = parts.hostname
+        if parts.scheme not in ("http", "https") or not host or (getproxies() and not proxy_bypass(host)):
+            return
+        try:
+            with anyio.move_on_after(KNOCK_SECONDS):
+                connection = await anyio.connect_tcp(host, parts.port or (443 if parts.scheme == "https" else 80))
+                await connection.aclose()
+        except OSError as error:
+            raise Unavailable(
+                f"MLflow at {self.where} cannot be reached.", cause=untrusted(str(error)), remedy=_REMEDY
+            ) from error
 
     def _open(self) -> MlflowClient:
         with self._opening:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def root_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_every_bench_imports(name: str) -> None:
+    importlib.import_module(f"benchmarks.{name}")
+    assert f"benchmarks.{name}" in sys.modules
+
+
+def test_a_report_says_what_was_measured_and_what_was_missed() -> None:
+    report = importlib.import_module("benchmarks.report")
+    times = report.Times(tuple(float(value) for value in range(100, 0, -1)))
+    assert (times.least, times.p50, times.p99, times.most) == (1, 50.5, 99, 100)
+    section = report.Section(
+        title="Start",
+        how="In turns.",
+        columns=("", "ours"),
+        rows=(("a|b", report.milliseconds(times.p50)),),
+        targets=(report.Target("fast", True), report.Target("small", False)),
+        notes=("a note",),
+    )
+    page = report.markdown(report.Report({"Python": "3.11"}, [section]))
+    assert "- Python: 3.11" in page
+    assert "## Start\n\nIn turns.\n\n|  | ours |\n| --- | --- |\n| a\\|b | 50.5 ms |\n" in page
+    assert page.endswith("- met: fast\n- **missed**: small\n- a note\n")
+
+
+def test_the_p99_of_few_values_is_their_worst() -> None:
+    report = importlib.import_module("benchmarks.report")
+    assert report.Times((3.0, 1.0, 2.0)).p99 == 3.0
+    assert [report.milliseconds(value) for value in (0.123, 12.34, 1234.5)] == ["0.12 ms", "12.3 ms", "1234 ms"]
