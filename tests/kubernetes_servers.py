@@ -134,7 +134,7 @@ class _SandboxThread(threading.Thread):
 def real_server(folder: Path) -> Iterator[Server]:
     """A real API server with the released CRDs; skips with the enabling line where none can be had."""
     if os.environ.get("TEST_KUBECONFIG"):
-        yield _existing(Path(os.environ["TEST_KUBECONFIG"]))
+        yield existing(Path(os.environ["TEST_KUBECONFIG"]))
         return
     assets = Path(os.environ.get("KUBEBUILDER_ASSETS", "")) if os.environ.get("KUBEBUILDER_ASSETS") else None
     if assets is None or not (assets / "kube-apiserver").exists():
@@ -201,7 +201,7 @@ def _install_crds(server: Server) -> None:
     _wait_until(lambda: server.get("/apis/kueue.x-k8s.io/v1beta2") is not None, 30, "the CRDs")
 
 
-def _existing(kubeconfig: Path) -> Server:
+def existing(kubeconfig: Path) -> Server:
     """The administrator's way into a cluster by token or client certificate."""
     config = yaml.safe_load(kubeconfig.read_text())
     context = next(row["context"] for row in config["contexts"] if row["name"] == config["current-context"])

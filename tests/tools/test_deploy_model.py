@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +10,8 @@ import pytest
 from ai_platform_mcp.core.errors import FieldConflict, InvalidInput, NotFound
 from ai_platform_mcp.core.rows import ClusterInfo
 from ai_platform_mcp.core.tool import Result
+from ai_platform_mcp.sandbox import process
+from kubernetes_servers import existing
 from live_platform import Platform
 
 SERVING = "serving.kserve.io/v1beta1"
@@ -130,14 +135,38 @@ async def test_a_canary_in_standard_mode_leaves_the_stable_predictor_as_it_is(pl
     assert "canary" not in moved["spec"] and "canaryTrafficPercent" not in moved["spec"]["predictor"]
 
 
-async def test_a_service_of_another_manager_is_not_taken_over_without_force(weekday: Platform):
-    with pytest.raises(FieldConflict) as caught:
-        await weekday.call("deploy_model", model="vision-v2:3", environment="production", target="cloud")
-    assert caught.value.details["conflicts"]
-    answer = await weekday.call(
-        "deploy_model", model="vision-v2:3", environment="production", target="cloud", force=True
-    )
-    assert "force_not_allowed" in codes(answer)
+@contextlib.contextmanager
+def held_by(status: process.Status, manager: str) -> Generator[str]:
+    """Let another manager hold where production's vision-v2 is loaded from, at the value that it has."""
+    server = existing(Path(status.kubeconfig))
+    path = f"/apis/{SERVING}/namespaces/vision-prod/inferenceservices/vision-v2"
+    live = server.get(path)
+    assert live is not None
+    uri = live["spec"]["predictor"]["model"]["storageUri"]
+    empty = {"apiVersion": SERVING, "kind": "InferenceService", "metadata": {"name": "vision-v2"}}
+    server.apply(path, {**empty, "spec": {"predictor": {"model": {"storageUri": uri}}}}, manager=manager)
+    try:
+        yield ".spec.predictor.model.storageUri"
+    finally:
+        server.apply(path, empty, manager=manager)
+        server.http.close()
+
+
+async def test_a_service_of_another_manager_is_not_taken_over_without_force(weekday: Platform, sandbox: process.Status):
+    with held_by(sandbox, "release-team") as field:
+        with pytest.raises(FieldConflict) as caught:
+            await weekday.call("deploy_model", model="vision-v2:3", environment="production", target="cloud")
+        assert {"manager": "release-team", "field": field} in caught.value.details["conflicts"]
+        answer = await weekday.call(
+            "deploy_model", model="vision-v2:3", environment="production", target="cloud", force=True
+        )
+        assert "force_not_allowed" in codes(answer)
+
+
+async def test_what_the_platform_deployed_may_be_deployed_anew_without_force(weekday: Platform):
+    answer = await weekday.call("deploy_model", model="vision-v2:3", environment="production", target="cloud")
+    changed = {row["path"] for row in answer.data["steps"][0]["changes"]}
+    assert any(path.endswith("/storageUri") for path in changed)
 
 
 async def test_replicas_that_the_call_does_not_name_stay_as_they_are(weekday: Platform):

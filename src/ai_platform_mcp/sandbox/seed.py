@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from ai_platform_mcp.sandbox.kube.clock import stamp
+from ai_platform_mcp.sandbox.kube.engine import Write
 from ai_platform_mcp.sandbox.kube.store import Store
 from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, SeedQueue
 
@@ -38,6 +39,8 @@ LOCAL_QUEUES = {"gpu": "gpu-pool", "gpu-spot": "gpu-spot", "tpu": "tpu-pool"}
 SITES = {"us-south": (5, 5, 4), "us-east": (5, 4, 4), "eu-west": (4, 4, 3), "ap-south": (5, 4)}
 """Edge nodes by region and site."""
 OFFLINE = frozenset({"edge-us-east-2-04", "edge-eu-west-3-02", "edge-ap-south-1-05"})
+DEPLOYED = ("InferenceService", "LLMInferenceService")
+"""Kinds that the platform itself deployed: its field manager owns them, so that they can be deployed anew."""
 RUNTIMES = {
     "kserve-tritonserver": (("onnx", "1"), ("tensorrt", "8"), ("pytorch", "1")),
     "kserve-openvino": (("onnx", "1"), ("openvino_ir", "1")),
@@ -269,6 +272,9 @@ async def seed_cluster(store: Store) -> None:
 async def _plant(store: Store, obj: Json) -> None:
     meta = obj["metadata"]
     if await store.find(obj["apiVersion"], obj["kind"], meta["name"], meta.get("namespace", "")) is None:
+        if obj["kind"] in DEPLOYED:
+            await store.apply(obj, Write(manager="ai-platform-mcp"))
+            return
         await store.create(obj)
         if obj["kind"] == "Node":
             await store.update_status(obj)

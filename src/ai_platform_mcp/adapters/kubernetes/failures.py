@@ -142,7 +142,11 @@ def _conflict(refusal: Refusal) -> PlatformError:
             f"Field {first['field']} is owned by {untrusted(first['manager'], 80)!r}{more}.",
             cause=f"Another field manager set it, and this would change it (cluster {refusal.cluster!r}).",
             remedy="Leave the field to its owner, ask the owner to change it, or ask for `force` where policy allows.",
-            details={**refusal.details, "conflicts": owners[:20]},
+            details={
+                **refusal.details,
+                "conflicts": owners[:20],
+                "managers": sorted({row["manager"] for row in owners})[:20],
+            },
         )
     exists = refusal.reason == "AlreadyExists"
     return Conflict(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import anyio
 
 from ai_platform_mcp.adapters.kubernetes.discovery import Discovery, Resource
 from ai_platform_mcp.adapters.kubernetes.failures import HistoryExpired
+from ai_platform_mcp.adapters.kubernetes.ownership import after_gathering, has_own_updates
 from ai_platform_mcp.adapters.kubernetes.requests import request_for
 from ai_platform_mcp.adapters.kubernetes.transport import Answer, Request, Transport
-from ai_platform_mcp.core.errors import CapabilityMissing, InvalidInput, NotFound, Unavailable
+from ai_platform_mcp.core.errors import CapabilityMissing, FieldConflict, InvalidInput, NotFound, Unavailable
 from ai_platform_mcp.core.model import type_json
-from ai_platform_mcp.core.plan import ClusterStep, Delete, Diff, ObjectRef, Patch, Submit
+from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, Diff, ObjectRef, Patch, Submit
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.core.rows import Access, ClusterInfo, DryRun, Page
-from ai_platform_mcp.domain.objects import diff_objects, metadata_of, rows, section, step_ref
+from ai_platform_mcp.domain.objects import FIELD_MANAGER, diff_objects, metadata_of, rows, section, step_ref
 
 _IDLE_SECONDS = 90.0
 """A watch that says nothing for this long is opened anew. Servers send a bookmark about once a minute."""
@@ -178,9 +180,22 @@ class KubernetesReader:
         live = await self.live(step.cluster, step_ref(step), subresource)
         if isinstance(step, Delete) and (live is None or metadata_of(live).get("uid") != step.uid):
             return DryRun(diff=Diff(action="none"), live=live)
-        request = await request_for(step, self._discovery, live)
-        answer = await self._transport.call(step.cluster, request)
+        answer = await self._try(step, live)
         return DryRun(diff=_diff(step, live, answer), warnings=answer.warnings, live=live)
+
+    async def _try(self, step: ClusterStep, live: type_json | None) -> Answer:
+        """Send the dry run. What we own by an earlier patch is no conflict: the writer gathers it before it applies."""
+        try:
+            answer = await self._transport.call(step.cluster, await request_for(step, self._discovery, live))
+        except FieldConflict as conflict:
+            ours = conflict.details.get("managers") == [FIELD_MANAGER] and has_own_updates(live)
+            if not isinstance(step, Apply) or not ours:
+                raise
+            forced = step.model_copy(update={"force": True})  # every conflict is with ourselves, and this is a dry run
+            answer = await self._transport.call(step.cluster, await request_for(forced, self._discovery, live))
+        if isinstance(step, Apply) and live is not None and has_own_updates(live):
+            return replace(answer, body=after_gathering(live, step.manifest, answer.body))
+        return answer
 
     async def allowed(self, cluster: str, verb: str, ref: ObjectRef, subresource: str | None = None) -> Access:
         """Ask the server whether this identity may do that (SelfSubjectAccessReview)."""

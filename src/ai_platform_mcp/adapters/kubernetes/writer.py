@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from ai_platform_mcp.adapters.kubernetes.discovery import Discovery
+from ai_platform_mcp.adapters.kubernetes.ownership import gathering, has_own_updates, is_applied
 from ai_platform_mcp.adapters.kubernetes.reader import KubernetesReader
 from ai_platform_mcp.adapters.kubernetes.requests import is_stamped, request_for
 from ai_platform_mcp.adapters.kubernetes.transport import Transport
-from ai_platform_mcp.core.errors import Conflict, NotFound, PlanStale
+from ai_platform_mcp.core.errors import Conflict, NotFound, PlanStale, PlatformError
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.permit import require_permit
 from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, ObjectRef, Patch, Precondition, Submit
@@ -21,6 +24,11 @@ from ai_platform_mcp.domain.objects import (
     step_ref,
     subject_of,
 )
+
+log = logging.getLogger(__name__)
+
+_GATHERINGS = 4
+"""Attempts to gather our fields of an object that others (controllers, by its status) change at the same time."""
 
 
 class KubernetesWriter:
@@ -48,9 +56,40 @@ class KubernetesWriter:
         await self._check(step, live)
         if isinstance(step, Submit):
             return await self._submit(step, stamp, live)
+        if isinstance(step, Apply) and has_own_updates(live):
+            live = await self._gather(step)
         answer = await self._transport.call(step.cluster, await request_for(step, self._discovery, live, stamp))
         same = live is not None and _version(live) == _version(answer.body)
-        return Outcome(state="unchanged" if same else "applied", version=_version(answer.body))
+        version = _version(answer.body)
+        if isinstance(step, Patch) and is_applied(answer.body) and has_own_updates(answer.body):
+            version = _version(await self._tidy(step) or answer.body)
+        return Outcome(state="unchanged" if same else "applied", version=version)
+
+    async def _gather(self, step: ClusterStep) -> type_json | None:
+        """Move what our patches own of the object into the entry of our apply; return the object as it is then.
+
+        Raises:
+            Conflict: the object keeps changing while this is tried.
+        """
+        for attempt in range(_GATHERINGS):
+            live = await self._live(step)
+            if live is None or not has_own_updates(live):
+                return live
+            try:
+                request = await gathering(step.cluster, step_ref(step), live, self._discovery)
+                return (await self._transport.call(step.cluster, request)).body
+            except Conflict:
+                if attempt + 1 == _GATHERINGS:
+                    raise
+        return None
+
+    async def _tidy(self, step: Patch) -> type_json | None:
+        """Gather right after a patch, so that the next plan's dry run is exact. The patch has landed: this may fail."""
+        try:
+            return await self._gather(step)
+        except PlatformError as problem:
+            log.warning("Our fields of %s stay with the patch: %s", step_ref(step), problem)
+            return None
 
     async def read_back(self, step: ClusterStep, stamp: Stamp) -> bool:
         """Tell whether the step's effect is there."""

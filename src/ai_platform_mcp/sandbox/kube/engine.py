@@ -147,7 +147,7 @@ class Engine:
     def _own(self, resource: Resource, old: Json, new: Json, write: Write, owners: Ownership | None) -> None:
         before = ownership.decode(old)
         if owners is None:
-            owners = ownership.decode(old)
+            owners = ownership.carried(old, new)
             manager = Manager(write.manager, "Update", resource.api_version, write.subresource)
             ownership.settle(owners, old, new, validation.shape_of(resource), manager)
         encoded = ownership.encode(owners, before, self.now())
@@ -213,8 +213,6 @@ class Engine:
             meta(new).pop(name, None)
             if name in meta(old):
                 meta(new)[name] = meta(old)[name]
-        if meta(new).get("managedFields") == [] or meta(new).get("managedFields") == [{}]:
-            meta(old := {**old, "metadata": {**meta(old)}}).pop("managedFields", None)
         fresh = set(meta(new).get("finalizers") or ()) - set(meta(old).get("finalizers") or ())
         if meta(old).get("deletionTimestamp") and fresh:
             text = "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers"

@@ -238,6 +238,20 @@ def decode(obj: Json) -> Ownership:
     return owners
 
 
+def carried(old: Json, new: Json) -> Ownership:
+    """The ownership that a write starts from: what the writer says in `managedFields`, else what the live object has.
+
+    A single empty entry resets it; what cannot be read, or names nobody, counts as not said.
+    """
+    if meta(new).get("managedFields") == [{}]:
+        return Ownership()
+    try:
+        said = decode(new)
+    except (KeyError, TypeError, AttributeError):
+        return decode(old)
+    return said if any(said.fields.values()) else decode(old)
+
+
 def _paths(tree: Json, path: Path = ()) -> Iterable[Path]:
     for element, below in tree.items():
         if element == ".":
@@ -274,4 +288,4 @@ def _tree(paths: FieldSet) -> Json:
     return root
 
 
-__all__ = ["FREE", "Manager", "Ownership", "apply", "compare", "decode", "encode", "field_set", "settle"]
+__all__ = ["FREE", "Manager", "Ownership", "apply", "carried", "compare", "decode", "encode", "field_set", "settle"]
