@@ -6,6 +6,7 @@ from typing import Any
 
 from ai_platform_mcp.cli.asking import confirm, interactive
 from ai_platform_mcp.cli.client import Client
+from ai_platform_mcp.cli.follow import follow
 from ai_platform_mcp.cli.output import DENIED, STATUS, Output
 from ai_platform_mcp.core.tool import Result
 
@@ -16,31 +17,44 @@ def filled(**arguments: Any) -> dict[str, Any]:
 
 
 async def change(
-    client: Client, output: Output, tool: str, arguments: dict[str, Any], *, yes: bool
-) -> tuple[int, Result]:
-    """Plan, ask and apply. Returns the exit code and the last result.
+    client: Client, output: Output, tool: str, arguments: dict[str, Any], *, yes: bool, wait: bool = False
+) -> int:
+    """Plan, ask, apply exactly that plan, and with ``wait`` follow its work to the end. Returns the exit code.
 
-    ``yes`` stands for the person's answer, in scripts; it never stands for an approval by somebody else.
+    ``yes`` stands for the person's answer, in scripts. It never stands for an approval, not even for one's own: agreeing
+    where policy names ``self`` takes a person at a terminal.
     """
     plan = await client.call(tool, {**arguments, "mode": "plan"})
     if plan.is_error:
         output.data(plan.data, plan.text)
-        return DENIED, plan
+        return DENIED
     if not output.json:
         output.out.print(_framed(plan.text))
-    if not yes and not confirm("Apply exactly this plan?"):
-        if output.json or not interactive():
-            output.data(plan.data, f"Nothing has changed. Apply it with --yes, or with plan id {plan.data['plan_id']}.")
-        else:
-            output.say("Nothing has changed.")
-        return 0, plan
+    agreed = not yes and confirm("Apply exactly this plan?")
+    if not yes and not agreed:
+        hint = f" Apply it with --yes, or with plan id {plan.data['plan_id']}." if not interactive() else ""
+        output.data(plan.data, f"Nothing has changed.{hint}")
+        return 0
     exact = {**arguments, "mode": "apply", "plan_id": plan.data["plan_id"]}
     result = await client.call(tool, exact)
-    if result.data.get("status") == "awaiting_approval" and "self" in result.data["approval"]["approvers"]:
+    if agreed and result.data.get("status") == "awaiting_approval" and "self" in result.data["approval"]["approvers"]:
         await client.agree(result.data["approval"]["approval_id"])
         result = await client.call(tool, exact)
-    output.data(result.data, result.text)
-    return STATUS.get(str(result.data.get("status")), 1 if result.is_error else 0), result
+    return await _told(client, output, result, wait=wait)
+
+
+async def _told(client: Client, output: Output, result: Result, *, wait: bool) -> int:
+    """Say what became of a change, and of its work; a program hears both in one document."""
+    code = STATUS.get(str(result.data.get("status")), 1 if result.is_error else 0)
+    if not wait or code != 0 or result.data.get("status") != "applied":
+        output.data(result.data, result.text)
+        return code
+    if not output.json:
+        output.data(result.data, result.text)
+    code, seen = await follow(client, output, str(result.data["operation_id"]))
+    if output.json:
+        output.data({**result.data, "followed": seen}, "")
+    return code
 
 
 def _framed(text: str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import anyio
@@ -80,13 +80,26 @@ class Demo:
         self._output.done(sentence)
         return seen
 
+    async def measured(self, model: str) -> None:
+        """Wait until the metrics store has samples of what was just deployed; go on without them after a while."""
+        with anyio.move_on_after(PATIENCE_SECONDS):
+            for target in ("edge", "cloud"):
+                question = {"signal": "rps", "model": model, "target": target, "window": "5m"}
+                while True:
+                    if (await self.call("query_metrics", **question)).get("series"):
+                        break
+                    await anyio.sleep(LOOK_SECONDS)
+
     def seconds(self) -> float:
         """Return how long the demo has taken."""
         return time.monotonic() - self._started
 
 
-async def play(demo: Demo, output: Output, version_of: Callable[[dict[str, Any]], str]) -> None:
-    """Train, register, promote, deploy to cloud and edge, route; then one change that policy refuses."""
+async def play(demo: Demo, output: Output) -> dict[str, Any]:
+    """Train, register, promote, deploy to cloud and edge, route; then one change that policy refuses.
+
+    Returns what came of it: the operations, what is measured of the routes, and what policy said at the end.
+    """
     demo.title("1  Train", "An agent asks for training. The plan names pool, price and forecast before anything runs.")
     run = await demo.change("trigger_retraining", model=MODEL, accelerator="a100", count=8, nodes=8, hours=6)
     await demo.wait(run["operation_id"], "Training")
@@ -95,11 +108,11 @@ async def play(demo: Demo, output: Output, version_of: Callable[[dict[str, Any]]
         "2  Register",
         "The version carries evidence: digest, dataset, licence, card, and gate verdicts that policy reads.",
     )
-    await demo.change("register_model", model=MODEL, thresholds=["accuracy>=0.93"], alias="challenger")
+    registered = await demo.change("register_model", model=MODEL, thresholds=["accuracy>=0.93"], alias="challenger")
 
     demo.title("3  Promote", "The champion alias moves only if it still points where the plan says.")
     versions = await demo.call("inspect_platform", kind="versions", name=MODEL)
-    await demo.change("promote_model", model=MODEL, version=version_of(versions))
+    promoted = await demo.change("promote_model", model=MODEL, version=newest(versions))
 
     demo.title(
         "4  Deploy to cloud and edge",
@@ -109,7 +122,10 @@ async def play(demo: Demo, output: Output, version_of: Callable[[dict[str, Any]]
     await demo.wait(deployed["operation_id"], "The deployment")
 
     demo.title("5  Route", "Shares and latencies are measured; what is not measured is said to be so.")
-    await routing.status(_Measured(demo), output, MODEL, "5m")
+    await demo.measured(MODEL)
+    routes = await routing.measured(_Measured(demo), MODEL, "5m")
+    for line in routing.lines(routes):
+        output.say(f"  {escape(line)}")
 
     demo.title("6  The guard", "The same call for production is judged on its resolved plan, not on its name.")
     data = await demo.ask("deploy_model", model=MODEL, environment="production", canary_percent=0)
@@ -120,6 +136,15 @@ async def play(demo: Demo, output: Output, version_of: Callable[[dict[str, Any]]
         output.say(f"  [yellow]approval[/yellow]  {escape(row['reason'])} ({', '.join(row['approvers'])})")
     if not decision:
         output.say(f"  {escape(str(data.get('message', data.get('summary', ''))))}")
+    done = {"train": run, "register": registered, "promote": promoted, "deploy": deployed}
+    return {
+        "operations": {name: row.get("operation_id", "") for name, row in done.items()},
+        "routing": routes,
+        "refused": {
+            "effect": decision.get("effect", ""),
+            "codes": [row["code"] for row in decision.get("violations", [])],
+        },
+    }
 
 
 class _Measured:
@@ -166,8 +191,8 @@ def demo(
             output.say(f"[dim]{ready}[/dim]")
             async with Client(build_server(local.app), elicitation_callback=_agree(output)) as client:
                 played = Demo(client, output)
-                await play(played, output, newest)
-            await _end(local, output, played.seconds())
+                told = await play(played, output)
+            await _end(local, output, {"seconds": round(played.seconds(), 1), **told}, keep=keep)
         if not keep:
             from ai_platform_mcp.sandbox import process
 
@@ -191,11 +216,12 @@ def _agree(output: Output):
     return answer
 
 
-async def _end(local: LocalClient, output: Output, seconds: float) -> None:
+async def _end(local: LocalClient, output: Output, told: dict[str, Any], *, keep: bool) -> None:
     try:
         verdict = await (await local.app.readers()).journal.verify_audit()
         chain = f"{verdict.rows} audit rows, chain {'intact' if verdict.intact else 'BROKEN'}"
     except PlatformError as error:
         chain = error.message
-    output.data({"seconds": round(seconds, 1), "audit": chain}, f"\nDone in {seconds:.0f} s. {chain}.")
-    output.say("Try next:\n  platform edge list --state offline\n  platform gpu pools\n  platform operations list")
+    output.data({**told, "audit": chain}, f"\nDone in {told['seconds']:.0f} s. {chain}.")
+    if keep:
+        output.say("Try next:\n  platform edge list --state offline\n  platform gpu pools\n  platform operations list")

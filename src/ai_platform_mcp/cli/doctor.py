@@ -9,8 +9,10 @@ from typing import Literal
 
 import anyio
 import typer
+from rich.markup import escape
 
 from ai_platform_mcp.cli.client import LocalClient
+from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import PlatformError
 from ai_platform_mcp.core.plan import ObjectRef
@@ -30,7 +32,8 @@ RIGHTS = (
     ("patch", "serving.kserve.io/v1beta1", "InferenceService", "default"),
     ("create", "trainer.kubeflow.org/v1alpha1", "TrainJob", "default"),
 )
-SECONDS = 10.0
+SECONDS = 20.0
+"""The registry's client alone takes seconds to load on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,19 @@ def doctor(context: typer.Context) -> None:
         if session.output.json:
             session.output.data({"checks": [asdict(check) for check in checks]}, "")
         else:
-            marks = {"ok": "✓", "gap": "!", "bad": "✗"}
-            rows = [(marks[check.state], check.what, check.found, check.remedy) for check in checks]
-            session.output.table("", ("", "what", "found", "what to do"), rows)
+            for check in checks:
+                _show(session.output, check)
         return 1 if any(check.state == "bad" for check in checks) else 0
 
     session.run(work)
+
+
+def _show(output: Output, check: Check) -> None:
+    """One line per check; what to do stands under its gap."""
+    mark = {"ok": "[green]✓[/green]", "gap": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}[check.state]
+    output.out.print(f"{mark} {escape(f'{check.what:<16}')} {escape(check.found)}")
+    if check.remedy:
+        output.out.print(f"{'':<18} [dim]→ {escape(check.remedy)}[/dim]")
 
 
 def _configured(settings: Settings) -> list[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
 from ai_platform_mcp.cli.client import Client
@@ -30,8 +31,10 @@ def over(seen: dict[str, Any]) -> bool:
     return state_of(seen) in OVER or (seen["state"] == "applied" and not seen.get("progress"))
 
 
-async def follow(client: Client, output: Output, operation_id: str, *, seconds: float = 3600.0) -> int:
-    """Show progress until the work is over or the time is up; return the exit code."""
+async def follow(
+    client: Client, output: Output, operation_id: str, *, seconds: float = 3600.0
+) -> tuple[int, dict[str, Any]]:
+    """Show progress until the work is over or the time is up; return the exit code and what was seen last."""
     seen = await document(client, operation_id)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), TaskProgressColumn())
     with (
@@ -41,17 +44,14 @@ async def follow(client: Client, output: Output, operation_id: str, *, seconds: 
         task = bar.add_task(operation_id, total=100)
         while not over(seen):
             progress: dict[str, Any] = seen.get("progress") or {}
-            bar.update(
-                task, completed=progress.get("percent") or 0, description=progress.get("sentence", seen["state"])
-            )
+            told = escape(str(progress.get("sentence", seen["state"])))
+            bar.update(task, completed=progress.get("percent") or 0, description=told)
             await anyio.sleep(LOOK_SECONDS)
             seen = await document(client, operation_id)
     progress = seen.get("progress") or {}
-    sentence = progress.get("sentence") or seen["summary"]
-    if output.json:
-        output.data(seen, "")
-    elif state_of(seen) in ("succeeded", "applied"):
-        output.done(str(sentence))
+    sentence = str(progress.get("sentence") or seen["summary"])
+    if state_of(seen) in ("succeeded", "applied"):
+        output.done(sentence)
     else:
-        output.out.print(f"{state_of(seen)}: {sentence}")
-    return OVER.get(state_of(seen), OK)
+        output.say(escape(f"{state_of(seen)}: {sentence}"))
+    return OVER.get(state_of(seen), OK), seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,9 @@ import typer
 from ai_platform_mcp.cli.asking import passphrase
 from ai_platform_mcp.cli.models import show
 from ai_platform_mcp.cli.output import DENIED
+from ai_platform_mcp.cli.platform_commands import json_object
 from ai_platform_mcp.cli.session import session_of
-from ai_platform_mcp.core.errors import InvalidInput, NotFound
+from ai_platform_mcp.core.errors import NotFound
 
 approvals = typer.Typer(no_args_is_help=True, help="Approvals: pending ones, settling them, who may.")
 policy = typer.Typer(no_args_is_help=True, help="The law in force: testing it, explaining it, reading it.")
@@ -149,9 +149,7 @@ def policy_explain(
     session = session_of(context)
 
     async def work() -> int:
-        body: Any = json.loads(arguments) if arguments.strip().startswith("{") else None
-        if not isinstance(body, dict):
-            raise InvalidInput("The arguments are not a JSON object.", remedy='Write \'{"model": "vision-v2"}\'.')
+        body = json_object(arguments)
         async with session.client() as client:
             result = await client.call(tool, {**body, "mode": "plan"})
             decision: dict[str, Any] = result.data.get("decision") or {}

@@ -10,7 +10,6 @@ import yaml
 
 from ai_platform_mcp.cli import routing
 from ai_platform_mcp.cli.change import change, filled
-from ai_platform_mcp.cli.follow import follow
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import InvalidInput
 
@@ -53,10 +52,7 @@ def train(
         arguments = read_config(config)
         arguments.setdefault("reason", "manual")
         async with session.client() as client:
-            code, result = await change(client, session.output, "trigger_retraining", arguments, yes=yes)
-            if code == 0 and wait and result.data.get("status") == "applied":
-                return await follow(client, session.output, str(result.data["operation_id"]))
-            return code
+            return await change(client, session.output, "trigger_retraining", arguments, yes=yes, wait=wait)
 
     session.run(work)
 
@@ -80,7 +76,7 @@ def register(
 
     async def work() -> int:
         async with session.client() as client:
-            return (await change(client, session.output, "register_model", arguments, yes=yes))[0]
+            return await change(client, session.output, "register_model", arguments, yes=yes)
 
     session.run(work)
 
@@ -99,7 +95,7 @@ def promote(
     async def work() -> int:
         arguments = {"model": model, "version": version, "alias": alias}
         async with session.client() as client:
-            return (await change(client, session.output, "promote_model", arguments, yes=yes))[0]
+            return await change(client, session.output, "promote_model", arguments, yes=yes)
 
     session.run(work)
 
@@ -144,10 +140,7 @@ def deploy(
 
     async def work() -> int:
         async with session.client() as client:
-            code, result = await change(client, session.output, "deploy_model", arguments, yes=yes)
-            if code == 0 and wait and result.data.get("status") == "applied":
-                return await follow(client, session.output, str(result.data["operation_id"]))
-            return code
+            return await change(client, session.output, "deploy_model", arguments, yes=yes, wait=wait)
 
     session.run(work)
 
@@ -161,6 +154,8 @@ def routing_status(
 
     async def work() -> int:
         async with session.client() as client:
-            return await routing.status(client, session.output, model, window)
+            data = await routing.measured(client, model, window)
+            session.output.data(data, "\n".join(routing.lines(data)))
+            return 0
 
     session.run(work)

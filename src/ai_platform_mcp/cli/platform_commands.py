@@ -31,7 +31,7 @@ def _change(context: typer.Context, tool: str, arguments: dict[str, Any], yes: b
 
     async def work() -> int:
         async with session.client() as client:
-            return (await change(client, session.output, tool, arguments, yes=yes))[0]
+            return await change(client, session.output, tool, arguments, yes=yes)
 
     session.run(work)
 
@@ -196,7 +196,10 @@ def operations_follow(context: typer.Context, operation_id: str) -> None:
 
     async def work() -> int:
         async with session.client() as client:
-            return await follow(client, session.output, operation_id)
+            code, seen = await follow(client, session.output, operation_id)
+            if session.output.json:
+                session.output.data(seen, "")
+            return code
 
     session.run(work)
 
@@ -255,6 +258,23 @@ def tools_list(context: typer.Context) -> None:
     session.run(work)
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Read a tool's arguments.
+
+    Raises:
+        InvalidInput: it is not a JSON object.
+    """
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(
+            f"The arguments are not JSON: {error}", remedy='Quote them: \'{"kind": "nodes"}\'.'
+        ) from None
+    if not isinstance(body, dict):
+        raise InvalidInput("The arguments are not a JSON object.", remedy="Write '{\"name\": value}'.")
+    return {str(key): value for key, value in body.items()}
+
+
 @tools.command("call")
 def tools_call(
     context: typer.Context, name: str, arguments: Annotated[str, typer.Argument(help="JSON object.")] = "{}"
@@ -263,14 +283,7 @@ def tools_call(
     session = session_of(context)
 
     async def work() -> int:
-        try:
-            body = json.loads(arguments)
-        except ValueError as error:
-            raise InvalidInput(
-                f"The arguments are not JSON: {error}", remedy='Quote them: \'{"kind": "nodes"}\'.'
-            ) from None
-        if not isinstance(body, dict):
-            raise InvalidInput("The arguments are not a JSON object.", remedy="Write '{\"name\": value}'.")
+        body = json_object(arguments)
         async with session.client() as client:
             result = await client.call(name, body)
             session.output.data(result.data, result.text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.core.errors import PlatformError
 from ai_platform_mcp.core.tool import Result
 
@@ -18,8 +18,8 @@ class Asks(Protocol):
         ...
 
 
-async def status(client: Asks, output: Output, model: str, window: str) -> int:
-    """Ask for each target and say what is measured; what is not measured is said to be so."""
+async def measured(client: Asks, model: str, window: str) -> dict[str, Any]:
+    """Return what is measured of each target, and what the edge saves; what is not measured says why."""
     rows: dict[str, Any] = {}
     for target in ("edge", "cloud"):
         rows[target] = {
@@ -29,12 +29,18 @@ async def status(client: Asks, output: Output, model: str, window: str) -> int:
         }
     share = await _value(client, "edge_share", model, window, "")
     savings = await _value(client, "savings", model, window, "")
-    data = {"model": model, "window": window, "targets": rows, "edge_share": share, "savings": savings}
-    output.data(data, "\n".join(_lines(rows, share, savings)))
-    measured = any(row["rps"]["value"] is not None for row in rows.values())
-    if not measured:
-        output.say(f"Nothing is measured for {model} in the last {window}: is it deployed, and is its name right?")
-    return 0
+    return {"model": model, "window": window, "targets": rows, "edge_share": share, "savings": savings}
+
+
+def lines(data: dict[str, Any]) -> list[str]:
+    """Tell a person what is measured."""
+    rows: dict[str, Any] = data["targets"]
+    told = _lines(rows, data["savings"])
+    if all(row["rps"]["value"] is None for row in rows.values()):
+        told.append(
+            f"Nothing is measured for {data['model']} in the last {data['window']}: is it deployed, and is its name right?"
+        )
+    return told
 
 
 async def _value(client: Asks, signal: str, model: str, window: str, target: str) -> dict[str, Any]:
@@ -63,13 +69,13 @@ def single(answer: dict[str, Any]) -> float | None:
     return float(max(values))
 
 
-def _lines(rows: dict[str, Any], share: dict[str, Any], savings: dict[str, Any]) -> list[str]:
+def _lines(rows: dict[str, Any], savings: dict[str, Any]) -> list[str]:
     total = sum(row["rps"]["value"] or 0.0 for row in rows.values())
     lines: list[str] = []
     for target, row in rows.items():
         rps = row["rps"]["value"]
         if rps is None:
-            lines.append(f"→ {target.capitalize()}: not measured ({row['rps']['why'] or 'no samples'})")
+            lines.append(f"→ {target.capitalize()}: not measured ({_short(row['rps']['why'])})")
             continue
         part = f"{100 * rps / total:.0f}% of requests" if total else "no requests"
         speed = row["p95_seconds"]["value"]
@@ -83,5 +89,10 @@ def _lines(rows: dict[str, Any], share: dict[str, Any], savings: dict[str, Any])
             f"✓ Measured savings: {savings['value']:.2f} {savings.get('unit', '')} against serving all from the cloud"
         )
     elif savings["why"]:
-        lines.append(f"  Savings not measured: {savings['why']}")
+        lines.append(f"  Savings not measured: {_short(savings['why'])}")
     return lines
+
+
+def _short(why: str) -> str:
+    """Keep the head of an explanation; the whole of it is in the JSON."""
+    return textwrap.shorten(why.split(":")[0], 90, placeholder=" …") or "no samples"

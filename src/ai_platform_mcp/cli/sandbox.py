@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ai_platform_mcp.cli.session import Session, session_of
+from ai_platform_mcp.core.errors import Conflict
 from ai_platform_mcp.sandbox import process
 
 app = typer.Typer(no_args_is_help=True, help="The laptop platform: real protocols on loopback over one small world.")
@@ -32,7 +33,13 @@ def up(
     session = session_of(context)
 
     async def work() -> int:
-        tell(session, await process.ensure_up(session.settings.state_dir, speed=speed, tell=session.output.say))
+        status = await process.ensure_up(session.settings.state_dir, speed=speed, tell=session.output.say)
+        if speed is not None and status.speed != speed:
+            raise Conflict(
+                f"The sandbox runs already, at speed {status.speed:g}.",
+                remedy="`platform sandbox down`, then up with the speed you want; its world is kept.",
+            )
+        tell(session, status)
         return 0
 
     session.run(work)
