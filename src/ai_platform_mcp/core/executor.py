@@ -13,9 +13,9 @@ from typing import Literal
 
 import anyio
 
-from ai_platform_mcp.core.errors import DeadlineExceeded, Misconfigured, OutcomeUnknown, PlatformError
+from ai_platform_mcp.core.errors import Conflict, DeadlineExceeded, Misconfigured, OutcomeUnknown, PlatformError
 from ai_platform_mcp.core.permit import Permit, open_permit
-from ai_platform_mcp.core.plan import Commit, CreateVersion, Plan, SetAlias, SetTag, Step
+from ai_platform_mcp.core.plan import CancelOperation, Commit, CreateVersion, Plan, SetAlias, SetTag, Step
 from ai_platform_mcp.core.ports import Journal, Writers
 from ai_platform_mcp.core.progress import report
 from ai_platform_mcp.core.records import Operation, StepRecord
@@ -109,6 +109,8 @@ class Executor:
             return await self._writers.registry.execute(step, stamp)
         if isinstance(step, Commit):
             return await self._git().execute(step, stamp)
+        if isinstance(step, CancelOperation):
+            return await self._cancel(step)
         return await self._writers.clusters.execute(step, stamp)
 
     async def _landed(self, step: Step, stamp: Stamp) -> bool:
@@ -116,12 +118,29 @@ class Executor:
             return await self._writers.registry.read_back(step, stamp)
         if isinstance(step, Commit):
             return await self._git().read_back(step, stamp)
+        if isinstance(step, CancelOperation):
+            return await self._journal.cancel_requested(step.operation_id)
         return await self._writers.clusters.read_back(step, stamp)
 
+    async def _cancel(self, step: CancelOperation) -> Outcome:
+        if not await self._journal.request_cancel(step.operation_id):
+            raise Conflict(
+                f"The steps of {step.operation_id} ended before they could be stopped.",
+                remedy="Cancel it again: that ends what its steps started.",
+            )
+        return Outcome(state="applied", note="it stops before its next step")
+
     async def stands(self, operation: Operation) -> bool:
-        """Tell whether every effect of a finished operation is still there. Reads only."""
+        """Tell whether every effect of a finished operation is still there. Reads only.
+
+        A request to stop stands while the other operation runs: once it has ended, to cancel it means what it started.
+        """
         stamp = Stamp(operation_id=operation.id, plan_digest=operation.plan.digest)
         for step in operation.plan.steps:
+            if isinstance(step, CancelOperation):
+                other = await self._journal.operation(step.operation_id)
+                if other is None or other.state != "running":
+                    return False
             if not await self._landed(step, stamp):
                 return False
         return True

@@ -162,9 +162,16 @@ class Commit(BaseStep):
     message: str
 
 
+class CancelOperation(BaseStep):
+    """Ask an operation whose steps still run to stop before its next one. What its earlier steps did stays."""
+
+    kind: Literal["cancel_operation"] = "cancel_operation"
+    operation_id: str
+
+
 ClusterStep = Apply | Patch | Delete | Submit
 RegistryStep = CreateVersion | SetAlias | SetTag
-AnyStep = Apply | Patch | Delete | Submit | CreateVersion | SetAlias | SetTag | Commit
+AnyStep = Apply | Patch | Delete | Submit | CreateVersion | SetAlias | SetTag | Commit | CancelOperation
 Step = Annotated[AnyStep, Field(discriminator="kind")]
 
 

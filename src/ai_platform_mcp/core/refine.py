@@ -12,7 +12,21 @@ import anyio
 from ai_platform_mcp.core.errors import FieldConflict, Forbidden, PlatformError
 from ai_platform_mcp.core.facts import ObjectChange
 from ai_platform_mcp.core.model import type_json
-from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, Diff, Draft, ObjectRef, Patch, Risk, Step, Submit
+from ai_platform_mcp.core.plan import (
+    Apply,
+    CancelOperation,
+    ClusterStep,
+    Commit,
+    Delete,
+    Diff,
+    Draft,
+    ObjectRef,
+    Patch,
+    RegistryStep,
+    Risk,
+    Step,
+    Submit,
+)
 from ai_platform_mcp.core.ports import ClusterReader
 from ai_platform_mcp.core.redact import untrusted
 
@@ -143,12 +157,17 @@ def _replicas_removed(step: Step, diff: Diff, live: type_json | None) -> int:
 def _outside_change(step: Step) -> ObjectChange | None:
     if isinstance(step, Apply | Patch | Delete | Submit):
         return None
-    name = step.repository if step.kind == "commit" else step.model
     return ObjectChange(
         action="create" if step.kind == "create_version" else "update",
         system="git" if step.kind == "commit" else "registry",
         kind=step.kind,
-        name=name,
+        name=_outside_name(step),
         namespace=None,
         owner_team=None,
     )
+
+
+def _outside_name(step: RegistryStep | Commit | CancelOperation) -> str:
+    if isinstance(step, CancelOperation):
+        return step.operation_id
+    return step.repository if isinstance(step, Commit) else step.model

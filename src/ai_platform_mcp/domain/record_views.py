@@ -93,7 +93,10 @@ def next_steps(operation: Operation, objects: Sequence[Followed], parts: Sequenc
     if operation.state in ("unknown", "running") and not operation.live:
         return "Its process is gone: `platform operations resume` reads back what happened and finishes it."
     if operation.state == "running":
-        return "Its steps are being applied; look again in a few seconds."
+        return (
+            "Its steps are being applied; look again in a few seconds, or stop it: "
+            f"control_operation operation_id={operation.id} action=cancel."
+        )
     if operation.state != "applied":
         return "Nothing more will happen by itself; plan again once the cause is removed."
     states = {part.state for part in parts}

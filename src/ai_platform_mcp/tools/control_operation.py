@@ -11,13 +11,27 @@ from ai_platform_mcp.core.errors import Conflict, NotFound, Unavailable
 from ai_platform_mcp.core.facts import Facts, ObjectChange
 from ai_platform_mcp.core.followed import Followed, followed
 from ai_platform_mcp.core.model import type_json
-from ai_platform_mcp.core.plan import Apply, Draft, Evidence, Follow, Precondition, Risk, SetAlias, Step, Submit
+from ai_platform_mcp.core.plan import (
+    Apply,
+    CancelOperation,
+    Draft,
+    Evidence,
+    Follow,
+    Precondition,
+    Risk,
+    SetAlias,
+    Step,
+    Submit,
+)
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.records import Operation
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
 from ai_platform_mcp.domain.objects import OPERATION_ANNOTATION, annotations_of, metadata_of, ref_of, step_ref
 from ai_platform_mcp.domain.text import clip
 from ai_platform_mcp.tools._steering import Moment, Steered, steer
+
+DONE = ("applied", "unchanged")
+"""States of steps whose effect is there."""
 
 
 class ControlParams(WriteParams):
@@ -43,13 +57,15 @@ class ControlOperation:
 
         Raises:
             NotFound: no such operation, or nothing of it is left.
-            Conflict: its steps are still being applied, or nothing fits the action.
+            Conflict: its steps are still being applied (then it can only be cancelled), or nothing fits the action.
         """
         operation = await readers.journal.operation(params.operation_id)
         if operation is None:
             raise NotFound(
                 f"There is no operation {params.operation_id!r}.", remedy="inspect_platform kind=operations lists them."
             )
+        if operation.state == "running" and operation.live and params.action == "cancel":
+            return _stop(operation)
         _check_settled(operation)
         aliases = _aliases_back(operation) if params.action == "rollback" and not operation.plan.follow else ()
         steered = [] if aliases else await _objects(operation, params, readers, context)
@@ -67,12 +83,32 @@ class ControlOperation:
         )
 
 
+def _stop(operation: Operation) -> Draft:
+    """Return the draft that stops an operation whose steps still run, before its next step."""
+    total = len(operation.plan.steps)
+    done = len([row for row in operation.steps if row.state in DONE])
+    text = (
+        f"{done} of its {total} steps {'is' if done == 1 else 'are'} done and stay; the one under way may still land."
+    )
+    step = CancelOperation(title=f"Stop {operation.id} before its next step", operation_id=operation.id)
+    return Draft(
+        action="cancel",
+        summary=clip(f"Cancel: {operation.plan.summary}", 200),
+        steps=(step,),
+        targets=operation.plan.targets,
+        facts=Facts(changes=(_owned(operation),)),
+        risks=(Risk(severity="warning", text=text),),
+        evidence=(Evidence(source="journal", subject=operation.id, version=operation.state),),
+        reasons=("Once it has stopped, cancelling it again ends what its steps started.",),
+    )
+
+
 def _check_settled(operation: Operation) -> None:
     if operation.state == "running":
         raise Conflict(
             f"The steps of {operation.id} are still being applied.",
-            cause="A step that was sent cannot be called back, and the next ones follow within seconds.",
-            remedy="Look again in a few seconds, then steer what it started."
+            cause="What it starts can be steered once it is there.",
+            remedy="Cancel it, or look again in a few seconds and steer what it started."
             if operation.live
             else "Its process is gone: run `platform operations resume`, then steer what it started.",
         )
@@ -148,7 +184,7 @@ def _created(operation: Operation, row: Followed) -> bool:
 
 def _aliases_back(operation: Operation) -> tuple[SetAlias, ...]:
     """Return each alias to where it was before the operation moved it."""
-    done = {row.step_id for row in operation.steps if row.state in ("applied", "unchanged")}
+    done = {row.step_id for row in operation.steps if row.state in DONE}
     moved = [step for step in operation.plan.steps if isinstance(step, SetAlias) and step.id in done and step.expected]
     return tuple(
         SetAlias(
