@@ -16,7 +16,7 @@ from benchmarks.bare import bare
 from benchmarks.report import Section, Times, milliseconds, ratio
 from benchmarks.servers import ECHO, LIMITS, OURS, running
 
-ROUNDS = 60
+ROUNDS = 40
 WARM = 3
 ECHO_PER_ROUND = 5
 ECHO_CALL = ("echo_text", {"text": "hello"})

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.report import Section, Target, Times, milliseconds, ratio
 from benchmarks.servers import EMPTY, OURS, compile_bytecode, running
 
-PASSES = 15
+PASSES = 11
 START_LIMIT = 1.15
 MEMORY_LIMIT = 1.3
 
@@ -72,7 +72,7 @@ def _section(empty: Starts, ours: Starts) -> Section:
     return Section(
         title="Start",
         how=f"Process start to the answer over stdio, {PASSES} starts each, in turns, bytecode compiled, no configuration. "
-        "The empty server is `MCPServer` of the same SDK in the same environment, without a tool.",
+        "The empty server is the low-level server of the same SDK in the same environment, without a tool.",
         columns=("", "empty server, least / median", "ours, least / median", "ratio of least", "ratio of medians"),
         rows=tuple(rows),
         targets=(
