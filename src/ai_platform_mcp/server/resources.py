@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
-from mcp.shared.uri_template import UriTemplate
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError
 from ai_platform_mcp.core.principal import Principal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ai_platform_mcp.resources import Resource
 
 MAX_COMPLETIONS = 100
+COMPLETION_SECONDS = 5.0
 
 
 class Resources:
@@ -32,27 +34,29 @@ class Resources:
         self._principal = principal
 
     @cached_property
-    def _templates(self) -> list[tuple[UriTemplate, Resource]]:
+    def _catalogue(self) -> tuple[Resource, ...]:
         """The catalogue, imported when somebody first asks about resources."""
         from ai_platform_mcp.resources import CATALOGUE
 
-        return [(UriTemplate.parse(row.template), row) for row in CATALOGUE]
+        return CATALOGUE
 
     async def list_resources(
         self, ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         """List the resources that can be read without a variable."""
-        fixed = [row for template, row in self._templates if template.match(_bare(row.template)) is not None]
+        from ai_platform_mcp.resources import bare
+
+        fixed = [(address, row) for row in self._catalogue if (address := bare(row.template)) is not None]
         return types.ListResourcesResult(
             resources=[
                 types.Resource(
-                    uri=_bare(row.template),
+                    uri=address,
                     name=row.name,
                     title=row.title,
                     description=row.description,
                     mime_type=row.mime_type,
                 )
-                for row in fixed
+                for address, row in fixed
             ]
         )
 
@@ -69,7 +73,7 @@ class Resources:
                     description=row.description,
                     mime_type=row.mime_type,
                 )
-                for _, row in self._templates
+                for row in self._catalogue
             ]
         )
 
@@ -91,11 +95,13 @@ class Resources:
         )
 
     def _find(self, uri: str) -> tuple[Resource, dict[str, str]]:
-        for template, row in self._templates:
-            found = template.match(uri)
+        from ai_platform_mcp.resources import match
+
+        for row in self._catalogue:
+            found = match(row.template, uri)
             if found is not None:
-                return row, {name: value for name, value in found.items() if isinstance(value, str) and value}
-        known = ", ".join(row.template for _, row in self._templates)
+                return row, found
+        known = ", ".join(row.template for row in self._catalogue)
         raise MCPError(types.INVALID_PARAMS, f"There is no resource {uri!r}. Templates: {known}.")
 
     async def complete(
@@ -107,20 +113,15 @@ class Resources:
         from ai_platform_mcp.resources import complete
 
         known = dict(params.context.arguments or {}) if params.context else {}
-        try:
-            values = await complete(params.argument.name, params.argument.value, known, await self._backend.readers())
-        except PlatformError:
-            values = []  # a completion is a convenience: a backend that is down has nothing to offer
+        values: Sequence[str] = ()  # a completion is a convenience: a backend that is down or slow has nothing to offer
+        readers = await self._backend.readers()
+        with contextlib.suppress(PlatformError), anyio.move_on_after(COMPLETION_SECONDS):
+            values = await complete(params.argument.name, params.argument.value, known, readers)
         return types.CompleteResult(
             completion=types.Completion(
                 values=list(values[:MAX_COMPLETIONS]), total=len(values), has_more=len(values) > MAX_COMPLETIONS
             )
         )
-
-
-def _bare(template: str) -> str:
-    """Return the template with every variable left out: ``registry://models{/name}`` is read as ``registry://models``."""
-    return template.split("{", 1)[0]
 
 
 def _sentence(error: PlatformError) -> str:
