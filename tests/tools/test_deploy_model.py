@@ -135,6 +135,12 @@ async def test_a_canary_in_standard_mode_leaves_the_stable_predictor_as_it_is(pl
     assert "canary" not in moved["spec"] and "canaryTrafficPercent" not in moved["spec"]["predictor"]
 
 
+async def test_a_version_named_by_its_alias_is_deployed(platform: Platform):
+    done = await apply(platform, "deploy_model", "nlp", model="ticket-router@champion", target="cloud")
+    assert done.data["status"] == "applied", done.text
+    assert await platform.get(SERVING, "InferenceService", "ticket-router", "nlp-dev") is not None
+
+
 @contextlib.contextmanager
 def held_by(status: process.Status, manager: str) -> Generator[str]:
     """Let another manager hold where production's vision-v2 is loaded from, at the value that it has."""

@@ -26,8 +26,8 @@ def tokens(text: str) -> int:
     """Return an estimate of the o200k tokens of ``text``, without the tokenizer's vocabulary of several megabytes.
 
     Words cost a token per five letters (identifiers break up more than prose), digits one per three, punctuation one per two;
-    a single space belongs to the word after it. Measured on this server's own answers: texts within 3 %, JSON 20 to 40 %
-    above, so that a budget kept by the estimate is kept.
+    a single space belongs to the word after it. Measured on sixteen of this server's own answers: texts from 5 % below to 27 %
+    above the tokenizer's count, JSON 22 to 46 % above. A budget kept by the estimate is kept for JSON, and for text within 5 %.
     """
     total = 0.0
     for piece in _PIECE.findall(text):

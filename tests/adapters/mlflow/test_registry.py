@@ -12,7 +12,7 @@ import pytest
 from ai_platform_mcp.adapters.mlflow.registry import MlflowRegistry
 from ai_platform_mcp.core.errors import Forbidden, InvalidInput, Misconfigured, NotFound, PlanStale
 from ai_platform_mcp.core.permit import Permit, open_permit
-from ai_platform_mcp.core.plan import CreateVersion, RegistryStep, SetAlias, SetTag
+from ai_platform_mcp.core.plan import CreateVersion, Precondition, RegistryStep, SetAlias, SetTag
 from ai_platform_mcp.core.rows import Outcome, Stamp
 
 PIN = "sha256:" + "ab" * 32
@@ -52,6 +52,25 @@ def alias(name: str, version: str, expected: str | None, called: str = "champion
 async def do(registry: MlflowRegistry, step: RegistryStep, operation: str = "op-1") -> Outcome:
     with open_permit(Permit(operation, step.id)):
         return await registry.execute(step, stamp(operation))
+
+
+def bound(name: str, expected: str, called: str = "candidate") -> CreateVersion:
+    """A version that takes an alias, planned when the alias pointed at ``expected``."""
+    condition = Precondition(kind="alias", subject=f"{name}@{called}", expected=expected)
+    return create(name, aliases=(called,), preconditions=(condition,))
+
+
+async def test_a_version_whose_alias_moved_since_the_plan_is_not_created(registry: MlflowRegistry, name: str) -> None:
+    assert (await do(registry, bound(name, ""), "op-1")).version == "1"
+    with pytest.raises(PlanStale, match="points at 1"):
+        await do(registry, bound(name, ""), "op-2")
+    assert len((await registry.versions(name)).items) == 1
+
+    assert (await do(registry, bound(name, "1"), "op-3")).version == "2"
+    assert (await do(registry, bound(name, "1"), "op-3")).state == "unchanged", "its own move is no other's"
+    model = await registry.model(name)
+    assert model is not None
+    assert model.aliases == {"candidate": "2"}
 
 
 async def test_a_version_is_created_with_its_model_tags_and_aliases(registry: MlflowRegistry, name: str) -> None:

@@ -27,6 +27,8 @@ from ai_platform_mcp.domain.objects import (
 
 log = logging.getLogger(__name__)
 
+_NOT_OURS = ("alias", "version")
+"""Preconditions on the model registry, which no cluster can answer."""
 _GATHERINGS = 4
 """Attempts to gather our fields of an object that others (controllers, by its status) change at the same time."""
 
@@ -154,13 +156,17 @@ class KubernetesWriter:
         return Outcome(state="applied", version=_version(answer.body))
 
     async def _check(self, step: ClusterStep, live: type_json | None) -> None:
-        """Refuse the step where the world moved since it was planned.
+        """Refuse the step where the cluster moved since it was planned.
+
+        What a step expects of the registry (an alias) is compared by the guard, which plans anew right before it applies.
 
         Raises:
             PlanStale: names the precondition, what was expected and what is there.
         """
         own = subject_of(step_ref(step))
         for condition in step.preconditions:
+            if condition.kind in _NOT_OURS:
+                continue
             other = _ref(condition.subject) if condition.subject not in (own, str(step_ref(step))) else None
             found = await self._reader.live(step.cluster, other) if other is not None else live
             actual = _actual(condition, step, found)

@@ -129,7 +129,7 @@ class MlflowRegistry:
 
         Raises:
             Forbidden: no permit is open, or MLflow refuses this identity.
-            PlanStale: the alias moved since the plan was made.
+            PlanStale: an alias that the step moves or relies on was moved since the plan was made.
             OutcomeUnknown: it was sent and no answer came.
         """
         require_permit(f"change the model registry ({step.kind})")
@@ -165,6 +165,7 @@ def _create_version(client: MlflowClient, step: CreateVersion, stamp: Stamp) -> 
     """Create the version unless this operation has made it already, then point its aliases at it."""
     made = _made_by(client, step, stamp)
     state = "unchanged"
+    _check_aliases(client, step, "" if made is None else str(made.version))
     if made is None:
         _make_model(client, step)
         own = {OPERATION: stamp.operation_id, STEP_TAG: step.id, PLAN_TAG: stamp.plan_digest}
@@ -184,6 +185,27 @@ def _create_version(client: MlflowClient, step: CreateVersion, stamp: Stamp) -> 
             client.set_registered_model_alias(step.model, alias, str(made.version))
             state = "applied"
     return Outcome(state=state, version=str(made.version))
+
+
+def _check_aliases(client: MlflowClient, step: CreateVersion, made: str) -> None:
+    """Refuse the step where an alias of its preconditions moved, unless to the version that the step made before."""
+    for condition in step.preconditions:
+        if condition.kind != "alias":
+            continue
+        name, _, alias = condition.subject.rpartition("@")
+        model = _find_model(client, name)
+        current = (alias_map(model) if model else {}).get(alias, "")
+        if current != condition.expected and (not made or current != made):
+            raise _moved(name, alias, condition.expected, current)
+
+
+def _moved(model: str, alias: str, expected: str | None, found: str | None) -> PlanStale:
+    return PlanStale(
+        f"Alias {alias} of {model} points at {found or 'nothing'}.",
+        cause=f"The plan expected {expected or 'nothing'}; somebody moved it since.",
+        remedy="Plan again.",
+        details={"expected": expected, "found": found},
+    )
 
 
 def _make_model(client: MlflowClient, step: CreateVersion) -> None:
@@ -212,12 +234,7 @@ def _set_alias(client: MlflowClient, step: SetAlias) -> Outcome:
     if current == step.version:
         return Outcome(state="unchanged", version=step.version)
     if current != step.expected:
-        raise PlanStale(
-            f"Alias {step.alias} of {step.model} points at {current or 'nothing'}.",
-            cause=f"The plan expected {step.expected or 'nothing'}; somebody moved it since.",
-            remedy="Plan again.",
-            details={"expected": step.expected, "found": current},
-        )
+        raise _moved(step.model, step.alias, step.expected, current)
     client.set_registered_model_alias(step.model, step.alias, step.version)
     return Outcome(state="applied", version=step.version)
 
