@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.serving import MODERN, Http, Way, http_server, stdio
+from support.serving import Http, Way, http_server, stdio
 from support.world import World
 
 
@@ -27,7 +27,7 @@ def platform_file(world: World, tmp_path: Path) -> Path:
     return world.platform_file(tmp_path)
 
 
-@pytest.fixture(params=["legacy", MODERN])
+@pytest.fixture(params=["legacy", "auto"])
 def on_stdio(request: pytest.FixtureRequest, session_file: Path) -> Way:
     """A server of its own on pipes, in each era."""
     return Way(stdio(session_file), request.param)
@@ -44,4 +44,4 @@ def way(request: pytest.FixtureRequest, session_file: Path) -> Way:
     """Each transport in each era."""
     transport, _, era = request.param.partition("-")
     where = stdio(session_file) if transport == "stdio" else request.getfixturevalue("http").url
-    return Way(where, MODERN if era == "modern" else "legacy")
+    return Way(where, "auto" if era == "modern" else "legacy")

@@ -21,7 +21,7 @@ def text(answer: Any) -> str:
 
 async def test_a_read_answers_in_text_and_in_data(on_http: Way):
     async with on_http.open() as client:
-        answer = await call(client, "inspect_platform", kind="models", name="vision")
+        answer = await call(client, "inspect_platform", kind="models")
         assert not answer.is_error
         assert "vision-v2" in text(answer)
         assert "vision-v2" in str(answer.structured_content)

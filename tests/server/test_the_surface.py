@@ -11,7 +11,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from rs_bpe.bpe import openai
 
-from support.serving import Http, Way, stdio
+from support.serving import MODERN, Http, Way, stdio
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "tools").glob("*.json"))}
@@ -31,6 +31,7 @@ async def test_a_client_gets_exactly_the_promised_tools(way: Way):
     async with way.open() as client:
         tools = {tool.name: wire(tool) for tool in (await client.list_tools()).tools}
         assert tools == CONTRACTS
+        assert client.protocol_version == ("2025-11-25" if way.mode == "legacy" else MODERN)
         assert client.server_info.name == "ai-platform-mcp" and client.server_info.version
 
 

@@ -1,0 +1,69 @@
+"""Long work: a handle at once, followed by tasks, by subscriptions or by the resource."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+
+from support.serving import COMMAND, META, Http, raw_server, stdio
+
+TASKS = "io.modelcontextprotocol/tasks"
+DECLARED = META | {"io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}}}
+WORK: dict[str, Any] = {"model": "vision-v2", "reason": "manual", "golden_path": "finetune", "mode": "apply"}
+
+
+async def test_a_client_that_declares_tasks_gets_a_handle_and_follows_it_to_the_end(platform_file: Path):
+    async with raw_server(COMMAND, "serve", "--config", str(platform_file)) as server:
+        await server.send("tools/call", 1, name="trigger_retraining", arguments=WORK, _meta=DECLARED)
+        made = (await server.answer(1))["result"]
+        assert made["resultType"] == "task", made
+        task = made["taskId"]
+        number, seen = 1, {"status": "working"}
+        while seen["status"] == "working":
+            number += 1
+            await server.send("tasks/get", number, taskId=task, _meta=DECLARED)
+            seen = (await server.answer(number))["result"]
+            assert seen["taskId"] == task and seen["statusMessage"]
+        assert seen["status"] == "completed", seen
+        assert seen["result"]["structuredContent"]["id"] == task or task in json.dumps(seen["result"])
+        await server.send("tasks/get", 900, taskId="op-0000000000000000", _meta=DECLARED)
+        assert (await server.answer(900))["error"]["code"] == -32602
+
+
+async def test_a_client_without_tasks_gets_the_operation_itself(http: Http):
+    async with Client(http.url) as client:
+        done = await client.call_tool(
+            "request_gpu", {"purpose": "batch", "accelerator": "a100", "hours": 1, "mode": "apply"}
+        )
+    assert done.structured_content["status"] == "applied" and done.structured_content["follow"].startswith(
+        "operation://"
+    )
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_subscriber_hears_when_an_operation_moves_on(session_file: Path, mode: str):
+    heard = anyio.Event()
+
+    async def on_message(message: Any) -> None:
+        if "resources/updated" in str(getattr(message, "method", "")) or "ResourceUpdated" in type(message).__name__:
+            heard.set()
+
+    async with Client(stdio(session_file), mode=mode, message_handler=on_message) as client:
+        arguments = {"purpose": "batch", "accelerator": "a100", "hours": 2, "mode": "apply", "idempotency_key": mode}
+        done = await client.call_tool("request_gpu", arguments)
+        uri = done.structured_content["follow"]
+        if mode == "legacy":
+            await client.subscribe_resource(uri)
+            await heard.wait()
+            await client.unsubscribe_resource(uri)
+        else:
+            async with client.listen(resource_subscriptions=[uri]) as events:
+                async for event in events:
+                    assert uri in str(event)
+                    break
+        assert done.structured_content["operation_id"] in (await client.read_resource(uri)).contents[0].text
