@@ -187,7 +187,10 @@ async def test_accelerators_are_priced_at_the_largest_size_and_pinned_to_their_p
         "deploy_model", team="nlp", model="ticket-router:1", target="cloud", accelerator="a100", max_replicas=2
     )
     assert answer.data["cost"]["hourly_cents"] == 2 * 343, answer.text
-    assert any("aws-a100" in reason for reason in answer.data["reasons"])
+    told = " ".join([*answer.data["reasons"], *(row["text"] for row in answer.data["risks"])])
+    assert "aws-a100" in told
+    assert "Kueue neither admits nor counts these pods" in told
+    assert "Admitted now" not in told
 
 
 async def test_another_release_on_its_way_to_the_same_sites_is_a_conflict(platform: Platform):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound
@@ -10,6 +10,7 @@ from ai_platform_mcp.core.facts import ComputeFacts, QuotaFacts
 from ai_platform_mcp.core.plan import Cost, Evidence, Risk, Target
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory
+from ai_platform_mcp.core.wording import dollars
 from ai_platform_mcp.domain.placement import Candidate, Need, explain, place, rejections
 from ai_platform_mcp.domain.pools import Pool, pools_of
 from ai_platform_mcp.manifests.common import Compute
@@ -50,6 +51,27 @@ class Placed:
     cost: Cost | None
     queueing: Queueing
     where: Place
+    queued: bool = True
+    """Whether Kueue admits the work."""
+
+    def outside_of_queues(self) -> Placed:
+        """Return the same place for pods that Kueue does not see, so that nothing is promised of a queue.
+
+        An InferenceService's pods carry no queue label: Kueue would hold them back only with its pod integration switched on
+        for their namespace, and then by labels that its administrators choose. They start where a node has free devices.
+        """
+        pool = self.pool
+        text = (
+            f"Kueue neither admits nor counts these pods: they start when nodes of {pool.flavor} have "
+            f"{self.need.count} free devices each, whatever is left of its quota ({pool.free} of {pool.nominal} now)."
+        )
+        cost = "no known price" if self.chosen.hourly_cents is None else f"{dollars(self.chosen.hourly_cents)} per hour"
+        place_name = " ".join(part for part in (pool.cloud, pool.region) if part) or "place unknown"
+        return replace(
+            self,
+            queued=False,
+            reasons=(f"{pool.flavor} ({place_name}, {cost}) is the best fit of the on-demand pools.", text),
+        )
 
     @property
     def pool(self) -> Pool:
@@ -79,8 +101,10 @@ class Placed:
             deadline_seconds=None if need.hours is None else need.hours * 3600,
         )
 
-    def quota_facts(self) -> QuotaFacts:
-        """Return what policy is told of the queue."""
+    def quota_facts(self) -> QuotaFacts | None:
+        """Return what policy is told of the queue, None where no queue is concerned."""
+        if not self.queued:
+            return None
         return QuotaFacts(
             queue=self.pool.local_queue,
             flavor=self.pool.flavor,
@@ -104,9 +128,12 @@ class Placed:
                     text="Spot nodes can be taken away at any time; work resumes from its checkpoint.",
                 )
             )
-        if self.chosen.forecast == "queued":
+        if not self.queued:
+            text = f"The pods wait as Pending where no node of {self.pool.flavor} has room: no queue holds a place."
+            found.append(Risk(severity="info", text=text))
+        elif self.chosen.forecast == "queued":
             found.append(Risk(severity="info", text=self.chosen.why))
-        if self.chosen.forecast == "never":
+        elif self.chosen.forecast == "never":
             found.append(Risk(severity="danger", text=self.chosen.why))
         if self.inventory.stale:
             text = f"The inventory is {self.inventory.age_seconds} s old; the forecast may be out of date."

@@ -199,7 +199,7 @@ async def _pool(world: _World, readers: Readers, context: PlanContext) -> Placed
         capacity="on_demand",
         regions=regions if params.regions or world.chosen.facts.residency else (),
     )
-    return await find_pool(readers, world.where, need, context.now)
+    return (await find_pool(readers, world.where, need, context.now)).outside_of_queues()
 
 
 def _product(service: LiveService) -> str:
