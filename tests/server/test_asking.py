@@ -34,17 +34,19 @@ async def test_a_person_who_accepts_lets_exactly_the_plan_through(on_stdio: Way,
     assert world.alias(model, "champion") == "2"
 
 
-@pytest.mark.parametrize(("action", "content"), [("decline", None), ("cancel", None), ("accept", {"approve": False})])
+@pytest.mark.parametrize(
+    ("mode", "action", "content"),
+    [("legacy", "decline", None), ("auto", "cancel", None), ("auto", "accept", {"approve": False})],
+)
 async def test_a_person_who_does_not_agree_leaves_everything_as_it_is(
-    world: World, session_file: Path, action: str, content: dict[str, Any] | None
+    world: World, session_file: Path, mode: str, action: str, content: dict[str, Any] | None
 ):
-    for mode in ("legacy", "auto"):
-        model, asked = world.model(aliases={"champion": "1"}), list[str]()
-        way = Way(stdio(session_file), mode)
-        async with way.open(elicitation_callback=answering(action, content, asked)) as client:
-            answer = await client.call_tool("promote_model", crown(model))
-        assert answer.is_error and answer.structured_content["status"] == "declined"
-        assert asked and world.alias(model, "champion") == "1"
+    model, asked = world.model(aliases={"champion": "1"}), list[str]()
+    way = Way(stdio(session_file), mode)
+    async with way.open(elicitation_callback=answering(action, content, asked)) as client:
+        answer = await client.call_tool("promote_model", crown(model))
+    assert answer.is_error and answer.structured_content["status"] == "declined"
+    assert asked and world.alias(model, "champion") == "1"
 
 
 async def test_over_http_the_newer_era_asks_too(http: Http, world: World):

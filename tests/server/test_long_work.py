@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from support.serving import COMMAND, META, Http, raw_server, stdio
 
 TASKS = "io.modelcontextprotocol/tasks"
 DECLARED = META | {"io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}}}
-WORK: dict[str, Any] = {"model": "vision-v2", "reason": "manual", "golden_path": "finetune", "mode": "apply"}
+WORK: dict[str, Any] = {"purpose": "batch", "accelerator": "a100", "hours": 12, "mode": "apply"}
 
 
 async def test_a_client_that_declares_tasks_gets_a_handle_and_follows_it_to_the_end(platform_file: Path):
     async with raw_server(COMMAND, "serve", "--config", str(platform_file)) as server:
-        await server.send("tools/call", 1, name="trigger_retraining", arguments=WORK, _meta=DECLARED)
+        await server.send("tools/call", 1, name="request_gpu", arguments=WORK, _meta=DECLARED)
         made = (await server.answer(1))["result"]
         assert made["resultType"] == "task", made
         task = made["taskId"]
@@ -30,7 +29,7 @@ async def test_a_client_that_declares_tasks_gets_a_handle_and_follows_it_to_the_
             seen = (await server.answer(number))["result"]
             assert seen["taskId"] == task and seen["statusMessage"]
         assert seen["status"] == "completed", seen
-        assert seen["result"]["structuredContent"]["id"] == task or task in json.dumps(seen["result"])
+        assert task in seen["result"]["content"][0]["text"] and not seen["result"]["isError"]
         await server.send("tasks/get", 900, taskId="op-0000000000000000", _meta=DECLARED)
         assert (await server.answer(900))["error"]["code"] == -32602
 
@@ -45,6 +44,7 @@ async def test_a_client_without_tasks_gets_the_operation_itself(http: Http):
     )
 
 
+@pytest.mark.filterwarnings("ignore:resources/(un)?subscribe is removed")
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_a_subscriber_hears_when_an_operation_moves_on(session_file: Path, mode: str):
     heard = anyio.Event()
@@ -54,7 +54,7 @@ async def test_a_subscriber_hears_when_an_operation_moves_on(session_file: Path,
             heard.set()
 
     async with Client(stdio(session_file), mode=mode, message_handler=on_message) as client:
-        arguments = {"purpose": "batch", "accelerator": "a100", "hours": 2, "mode": "apply", "idempotency_key": mode}
+        arguments = {"purpose": "batch", "accelerator": "a100", "hours": 12, "mode": "apply", "idempotency_key": mode}
         done = await client.call_tool("request_gpu", arguments)
         uri = done.structured_content["follow"]
         if mode == "legacy":

@@ -41,6 +41,7 @@ class Subscriptions:
         self._bus = InMemorySubscriptionBus()
         self._listen = ListenHandler(self._bus)
         self._wanted: Counter[str] = Counter()
+        self._watched: set[str] = set()
         self._sessions: dict[str, dict[int, ServerSession]] = {}
         self.group: anyio.abc.TaskGroup | None = None
 
@@ -83,7 +84,8 @@ class Subscriptions:
 
     def _want(self, uri: str) -> None:
         self._wanted[uri] += 1
-        if self._wanted[uri] == 1 and self.group is not None:
+        if uri not in self._watched and self.group is not None:
+            self._watched.add(uri)
             self.group.start_soon(self._watch, uri, self._principal())
 
     def _unwant(self, uri: str) -> None:
@@ -92,7 +94,16 @@ class Subscriptions:
             del self._wanted[uri]
 
     async def _watch(self, uri: str, principal: Principal) -> None:
-        """Tell listeners whenever the operation reads differently; stop when nobody listens or it is over."""
+        """Tell listeners whenever the operation reads differently; stop when nobody listens or it is over.
+
+        One that is over at the first look is told as well: it moved on between the call's answer and the subscription.
+        """
+        try:
+            await self._watch_on(uri, principal)
+        finally:
+            self._watched.discard(uri)
+
+    async def _watch_on(self, uri: str, principal: Principal) -> None:
         last: tuple[str, str] | None = None
         while uri in self._wanted:
             seen = None
@@ -103,7 +114,7 @@ class Subscriptions:
                 log.warning("Cannot read %s: %s", uri, error.message)
             if seen is not None:
                 now = (seen.state, seen.sentence)
-                if last is not None and now != last:
+                if now != last and (last is not None or seen.over):
                     await self._tell(uri)
                 last = now
                 if seen.over:
