@@ -203,12 +203,9 @@ def audit_verify(
         async with session.local() as client:
             wiring = await client.app.wiring()
             verdict = await wiring.journal.verify_audit(head) if head else await wiring.journal.verify_audit()
-            text = (
-                f"{verdict.rows} rows, intact. Head {verdict.head}"
-                if verdict.intact
-                else f"NOT INTACT: {verdict.problem}"
-            )
-            session.output.data(verdict.model_dump(), text)
+            kept = f"{verdict.rows}:{verdict.head}"  # what --head takes
+            text = f"{verdict.rows} rows, intact. Head {kept}" if verdict.intact else f"NOT INTACT: {verdict.problem}"
+            session.output.data({**verdict.model_dump(), "head": kept}, text)
             return 0 if verdict.intact else 1
 
     session.run(work)

@@ -1,0 +1,79 @@
+"""The command line as a client of a running server, and the demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ai_platform_mcp.sandbox import process
+from support.seeded import seeded_state
+from support.serving import http_server
+from support.terminal import Terminal
+
+CORDON = ("edge", "cordon", "edge-ap-south-2-01")
+
+
+def test_a_server_answers_as_this_process_does_and_asks_at_this_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    status = terminal.json("sandbox", "status")
+    path = tmp_path / "platform.yaml"
+    path.write_text(
+        f"state_dir: {tmp_path / 'server'}\nclusters: [{{name: sandbox, kubeconfig: {status['kubeconfig']}}}]\n"
+        f"mlflow: {{uri: '{status['mlflow_uri']}'}}\nprometheus: {{url: '{status['prometheus_url']}'}}\n"
+        "golden_paths:\n  finetune: {image: 'r/f@sha256:"
+        + "3f"
+        * 32
+        + "', command: [train], runtime: torch-distributed,"
+        " accelerator: a100, count: 8, nodes: 1, hours: 6, checkpoint: true}\n"
+    )
+    with http_server(path) as server:
+        here, there = terminal.json("model", "list"), terminal.json("--server", server.base, "model", "list")
+        assert [row[0] for row in here["rows"]] == [row[0] for row in there["rows"]]
+        wrong = terminal.run(
+            "--server", server.base, "--output", "json", "tools", "call", "inspect_platform", '{"knd": 1}'
+        )
+        assert wrong.code == 2
+        assert wrong.data["error"]["code"] == "invalid_input"
+        plan = terminal.json("--server", server.base, "gpu", "request", "a100", "--hours", "1")
+        assert plan["status"] == "planned"
+        config = tmp_path / "finetune.yaml"
+        config.write_text("model: vision-v4\n")
+        asked = terminal.typed(
+            "--server",
+            server.base,
+            "model",
+            "train",
+            "--no-wait",
+            "--config",
+            str(config),
+            answers=(("Apply exactly this plan?", "y"), ("Apply exactly this plan?", "y")),
+        )
+        assert asked.code == 0, asked.out
+        assert "applied" in asked.out.lower()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("words", [("demo",), ("--output", "json", "demo", "--down")], ids=["people", "programs"])
+def test_the_demo_plays_to_its_end(tmp_path: Path, words: tuple[str, ...]) -> None:
+    state = seeded_state(tmp_path / "state")
+    alone = Terminal(state, tmp_path)
+    try:
+        done = alone.process(*words, seconds=200)
+        assert done.code == 0, done.out + done.err
+        if "json" in words:
+            data = json.loads(done.out)
+            assert set(data["operations"]) == {"train", "register", "promote", "deploy"}
+            assert all(data["operations"].values())
+            assert data["routing"]["targets"]["edge"]["rps"]["value"] > 0
+            assert data["refused"]["effect"] == "deny"
+            assert "intact" in data["audit"]
+            assert not process.status(state).running
+        else:
+            assert "Done in" in done.out
+            assert done.err.count("plan  ") >= 4
+            assert "platform edge list" in done.err
+            assert process.status(state).running
+    finally:
+        alone.process("sandbox", "down")
+    assert not process.status(state).running
