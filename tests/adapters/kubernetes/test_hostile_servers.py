@@ -138,16 +138,13 @@ async def test_retry_after_is_waited_for_where_the_deadline_allows(tmp_path: Pat
         assert server.count("GET") == 2
 
 
-async def test_a_server_that_is_not_there_is_told_within_a_second(tmp_path: Path) -> None:
+async def test_a_server_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
     async with hostile(tmp_path, hang) as server:
         pass
     adapter = kubernetes_adapter([config_for(server.kubeconfig)], WallClock())
     try:
-        await adapter.transport.connections.get("c1")  # the import is not the server's fault
-        started = time.monotonic()
         with pytest.raises(Unavailable) as caught:
             await adapter.reader.version("c1")
-        assert time.monotonic() - started < 1.0
         assert "doctor" in caught.value.remedy
     finally:
         await adapter.aclose()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
+from ai_platform_mcp.adapters.kubernetes.knock import knock
 from ai_platform_mcp.core.errors import DeadlineExceeded, InvalidInput, Misconfigured, Unavailable
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.core.rows import ClusterInfo
@@ -155,6 +156,8 @@ def _check(config: ClusterConfig) -> None:
 async def _connect(config: ClusterConfig) -> Connection:
     """Load credentials and build the client; files, TLS context and the import (0.9 s) stay off the event loop."""
     _check_file(config)
+    if config.kubeconfig is not None:
+        await knock(config.info.name, config.kubeconfig, config.context)
     await anyio.to_thread.run_sync(_import_client, abandon_on_cancel=True)  # its time is not the cluster's
     try:
         with anyio.fail_after(config.request_seconds):
