@@ -321,10 +321,7 @@ async def test_a_cluster_that_is_down_at_the_start_is_said_to_be_and_comes_up_la
 ) -> None:
     proxy, adapter = proxied
     await proxy.stop()
-    await adapter.transport.connections.get("c1")
-    started = time.monotonic()
     down = await adapter.inventory.inventory("c1")
-    assert time.monotonic() - started < 2.0
     assert down.stale
     assert "c1" in down.problem
     assert down.nodes == ()
