@@ -177,14 +177,14 @@ def test_a_pending_approval_is_settled_with_the_passphrase_typed_at_a_terminal(a
 
 
 def test_an_approval_that_is_rejected_stays_so(alone: Terminal) -> None:
-    waiting = alone.run("--output", "json", "edge", "cordon", "edge-eu-west-2-02", "--yes").data
+    waiting = alone.run("--output", "json", "edge", "cordon", "edge-us-east-1-01", "--yes").data
     approval = waiting["approval"]["approval_id"]
     alone.typed("approvals", "enrol", "grace", answers=(("grace:", SECRET), ("(again):", SECRET)))
     done = alone.typed("approvals", "reject", approval, "--as", "grace", answers=(("grace:", SECRET),))
     assert (done.code, "rejected" in done.out) == (0, True)
-    exact = {"action": "cordon", "nodes": ["edge-eu-west-2-02"], "mode": "apply", "plan_id": waiting["plan_id"]}
+    exact = {"action": "cordon", "nodes": ["edge-us-east-1-01"], "mode": "apply", "plan_id": waiting["plan_id"]}
     assert alone.run("tools", "call", "manage_edge_nodes", json.dumps(exact)).code != 0
-    assert not cordoned(alone, "edge-eu-west-2-02")
+    assert not cordoned(alone, "edge-us-east-1-01")
 
 
 def test_a_row_that_was_edited_is_found(alone: Terminal) -> None:
