@@ -27,7 +27,7 @@ def tell(session: Session, status: process.Status) -> None:
 @app.command("up")
 def up(
     context: typer.Context,
-    speed: Annotated[float | None, typer.Option(help="Seconds of work that pass in one second; default 1800.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Seconds of work that pass in one second; default 3600.")] = None,
 ) -> None:
     """Start the sandbox unless it runs already."""
     session = session_of(context)

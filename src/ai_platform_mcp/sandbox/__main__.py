@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ai_platform_mcp.sandbox")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--fill-registry", action="store_true", help="only fill the registry, and end")
-    parser.add_argument("--speed", type=float, default=1800.0, help="seconds of work that pass in one second")
+    parser.add_argument("--speed", type=float, default=3600.0, help="seconds of work that pass in one second")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.umask(0o077)
