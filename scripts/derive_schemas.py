@@ -31,7 +31,9 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "src/ai_platform_mcp/sandbox/kube/schemas"
 OWN_CRDS = ROOT / "src/ai_platform_mcp/controllers/crds"
-LEFT_OUT = {"description", "x-kubernetes-validations", "title", "example", "externalDocs"}
+OWN_GROUP = "edge.aiplatform.dev"
+RULES = "x-kubernetes-validations"
+LEFT_OUT = {"description", RULES, "title", "example", "externalDocs"}
 SHARE_FROM = 110  # bytes of a subtree below which a reference saves nothing
 POD_TEMPLATE_OF = ("jobset.x-k8s.io", "JobSet", ("spec", "replicatedJobs", "template", "spec", "template"))
 
@@ -93,20 +95,25 @@ def load_crds(folder: Path, read: Callable[[Path], list[Json]] = parse) -> list[
     return sorted(wanted, key=lambda d: (d["spec"]["group"], d["spec"]["names"]["kind"]))
 
 
-def strip(node: Any) -> Any:
-    """A schema node without the texts. Property names are data: only keywords are dropped."""
+def strip(node: Any, *, rules: bool = False) -> Any:
+    """A schema node without the texts. Property names are data: only keywords are dropped.
+
+    With ``rules`` the rules in CEL stay: those of our own kinds, which use nothing but CEL proper.
+    """
     if isinstance(node, list):
-        return [strip(item) for item in cast("list[Any]", node)]
+        return [strip(item, rules=rules) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):
         return node
     out: Json = {}
     for key, value in cast("Json", node).items():
-        if key in LEFT_OUT or (key == "anyOf" and node.get("x-kubernetes-int-or-string")):
+        if (key in LEFT_OUT and not (rules and key == RULES)) or (
+            key == "anyOf" and node.get("x-kubernetes-int-or-string")
+        ):
             continue
         if key == "properties":
-            out[key] = {name: strip(child) for name, child in value.items()}
+            out[key] = {name: strip(child, rules=rules) for name, child in value.items()}
         elif key in ("items", "additionalProperties", "anyOf", "oneOf", "allOf", "not"):
-            out[key] = strip(value)
+            out[key] = strip(value, rules=rules)
         else:
             out[key] = value
     return out
@@ -210,7 +217,7 @@ def derive_custom(crds: list[Json]) -> dict[str, Json]:
         for version in crd["spec"]["versions"]:
             if version["name"] not in WANTED[group][kind]:
                 continue
-            root = strip(version["schema"]["openAPIV3Schema"])
+            root = strip(version["schema"]["openAPIV3Schema"], rules=group == OWN_GROUP)
             root["properties"]["metadata"] = {"$ref": "core#ObjectMeta"}  # what the server does with it
             roots.append((group, f"{group}/{version['name']}/{kind}", root, version_entry(crd, version)))
             sharing.count(root, group, kind)

@@ -131,8 +131,8 @@ class _SandboxThread(threading.Thread):
 
 
 @contextlib.contextmanager
-def real_server(folder: Path) -> Iterator[Server]:
-    """A real API server with the released CRDs; skips with the enabling line where none can be had."""
+def real_server(folder: Path, needed: tuple[str, ...] = NEEDED) -> Iterator[Server]:
+    """A real API server with the released CRDs of the ``needed`` systems; skips with the enabling line where none is."""
     if os.environ.get("TEST_KUBECONFIG"):
         yield existing(Path(os.environ["TEST_KUBECONFIG"]))
         return
@@ -143,7 +143,7 @@ def real_server(folder: Path) -> Iterator[Server]:
         pytest.skip("the released CRDs are not beside the repository (../shared/crds)")
     with contextlib.ExitStack() as stack:
         server = _start(assets, folder, stack)
-        _install_crds(server)
+        _install_crds(server, needed)
         yield server
 
 
@@ -187,8 +187,8 @@ def _run(stack: contextlib.ExitStack, log: Path, *command: str | Path) -> None:
     stack.callback(stop)
 
 
-def _install_crds(server: Server) -> None:
-    folders = [folder for folder in sorted(RELEASED_CRDS.iterdir()) if folder.name.startswith(NEEDED)]
+def _install_crds(server: Server, needed: tuple[str, ...]) -> None:
+    folders = [folder for folder in sorted(RELEASED_CRDS.iterdir()) if folder.name.startswith(needed)]
     files = [file for folder in [*folders, OWN_CRDS] for file in sorted(folder.rglob("*.yaml"))]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for file in files:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ai_platform_mcp.sandbox.kube import admission, ownership, patches, strategy, validation
+from ai_platform_mcp.sandbox.kube import admission, ownership, patches, rules, strategy, validation
 from ai_platform_mcp.sandbox.kube.clock import Clock, stamp
 from ai_platform_mcp.sandbox.kube.conversion import converted
 from ai_platform_mcp.sandbox.kube.defaults import set_defaults
@@ -140,6 +140,8 @@ class Engine:
         set_defaults(resource.bucket, new)
         validation.check_metadata(resource, new)
         validation.check_schema(resource, new)
+        if schema is not None and resource.custom is not None:
+            rules.check_rules(resource, schema.node, old, new)
         strategy.check_kind(resource, old, new, write.warnings)
         admission.check_policies(self, resource, old, new, write)
         return new

@@ -1,0 +1,57 @@
+"""``x-kubernetes-validations``: the rules in CEL that a schema states beside its types.
+
+A rule that names ``oldSelf`` judges changes only; others judge every write. Evaluated with the ``cel`` library, so without
+Kubernetes' own CEL additions. Rules below a list that is no map are judged without ``oldSelf``, as on a real server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from ai_platform_mcp.sandbox.kube.objects import name_of
+from ai_platform_mcp.sandbox.kube.resources import Resource
+from ai_platform_mcp.sandbox.kube.schema import resolve
+from ai_platform_mcp.sandbox.kube.status import Json, cause, invalid
+
+RULES = "x-kubernetes-validations"
+_OLD = re.compile(r"\boldSelf\b")
+
+
+def check_rules(resource: Resource, schema: Json, old: Json | None, new: Json) -> None:
+    """Raise Invalid with a cause for each rule of the schema that the object breaks."""
+    causes = list(_broken(new, old, schema, ""))
+    if causes:
+        raise invalid(resource, name_of(new), causes)
+
+
+def _broken(value: Any, old: Any, node: Json, path: str) -> Iterator[Json]:
+    for rule in cast("list[Json]", node.get(RULES) or []):
+        changes = bool(_OLD.search(rule["rule"]))
+        if (not changes or old is not None) and not _holds(rule["rule"], value, old if changes else None):
+            text = rule.get("message") or f"failed rule: {rule['rule']}"
+            kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else str(value)
+            yield cause("FieldValueInvalid", f'Invalid value: "{kind}": {text}', path or "<nil>")
+    if isinstance(value, dict):
+        found = cast("Json", value)
+        before = cast("Json", old) if isinstance(old, dict) else {}
+        for key, child in cast("dict[str, Json]", node.get("properties") or {}).items():
+            if key in found:
+                yield from _broken(found[key], before.get(key), resolve(child), f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list) and node.get("items"):
+        for place, item in enumerate(cast("list[Any]", value)):
+            yield from _broken(item, None, resolve(node["items"]), f"{path}[{place}]")
+
+
+def _holds(rule: str, value: Any, old: Any) -> bool:
+    import cel
+
+    context: Any = cel.Context()
+    context.add_variable("self", value)
+    if old is not None:
+        context.add_variable("oldSelf", old)
+    try:
+        return cel.evaluate(rule, context) is True
+    except Exception:  # a rule that cannot be evaluated is broken, as on a real server
+        return False
