@@ -47,7 +47,9 @@ async def test_a_second_call_returns_the_active_run_and_starts_nothing(platform:
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"].startswith("gpu")
     assert job["spec"]["activeDeadlineSeconds"] == 3600
 
-    again = await applied(platform, model="vision-v8", hours=2)
+    noticed = await platform.call("trigger_retraining", model="vision-v8", reason="drift")
+    assert noticed.data["status"] == "planned" and noticed.data["steps"] == [], noticed.text
+    again = await platform.call("trigger_retraining", model="vision-v8", hours=2, mode="apply")  # nobody is asked
     assert again.data["status"] == "applied" and again.data["steps"] == []
     assert "is in training already" in again.text and job["metadata"]["name"] in again.text
     assert len(await train_jobs(platform, "vision-v8", "vision-dev")) == 1
