@@ -93,10 +93,7 @@ async def _serve_stdio(settings: Settings, protocol: Literal["both", "handshake"
     application = App(settings)
     server = build_server(application)
     _started()
-    try:
-        await serve_stdio(server, protocol=protocol)
-    finally:
-        await application.aclose()
+    await serve_stdio(server, protocol=protocol, close=application.aclose)
 
 
 async def _serve_http(settings: Settings, host: str, port: int) -> None:

@@ -57,4 +57,4 @@ def file_of(step: Apply, folder: str) -> str:
 
 
 def _text(manifest: type_json) -> str:
-    return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(manifest, sort_keys=False)

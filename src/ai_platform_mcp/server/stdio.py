@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import anyio
@@ -16,34 +17,43 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.runner import serve_dual_era_loop, serve_loop
 from mcp.server.stdio import stdio_server
 
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 10.0
+"""For a change under way; one that takes longer is finished by the next start."""
+CLOSE_SECONDS = 3.0
 
 
-async def serve_stdio(server: Server[Any], *, protocol: Literal["both", "handshake"] = "both") -> None:
-    """Serve one client until it closes the pipe or a signal comes.
+async def serve_stdio(
+    server: Server[Any], *, protocol: Literal["both", "handshake"] = "both", close: Callable[[], Awaitable[None]]
+) -> None:
+    """Serve one client until it closes the pipe or a signal comes, then ``close`` what the server stood on.
 
     ``handshake`` offers only the older protocol: some clients open with both on one pipe and break when the newer one is
     answered (copilot-cli#4525, claude-code#96183).
     """
     serve = serve_loop if protocol == "handshake" else serve_dual_era_loop
     options = server.create_initialization_options(NotificationOptions(resources_changed=True))
-    signalled = False
+    stop, over = anyio.CancelScope(), anyio.Event()
+    try:
+        async with anyio.create_task_group() as group:
+            if sys.platform != "win32":
+                group.start_soon(_end_on_signal, stop, over, close)
+            async with stdio_server() as (read, write):
+                with stop:
+                    async with server.lifespan(server) as state:
+                        await serve(server, read, write, lifespan_state=state, init_options=options)
+                over.set()
+            group.cancel_scope.cancel()
+    finally:
+        await close()
 
-    async def watch_signals(scope: anyio.CancelScope) -> None:
-        nonlocal signalled
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                signalled = True
-                scope.cancel()
-                return
 
-    async with anyio.create_task_group() as group:
-        if sys.platform != "win32":
-            group.start_soon(watch_signals, group.cancel_scope)
-        async with stdio_server() as (read, write), server.lifespan(server) as state:
-            await serve(server, read, write, lifespan_state=state, init_options=options)
-        group.cancel_scope.cancel()
-    if signalled:
-        with anyio.CancelScope(shield=True):
-            await anyio.sleep(GRACE_SECONDS)
-        os._exit(0)
+async def _end_on_signal(stop: anyio.CancelScope, over: anyio.Event, close: Callable[[], Awaitable[None]]) -> None:
+    """End the process in order: no new work, steps under way get some time, and what they did is on disk."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            stop.cancel()
+            with anyio.move_on_after(GRACE_SECONDS):
+                await over.wait()
+            with anyio.move_on_after(CLOSE_SECONDS):
+                await close()
+            os._exit(0)
