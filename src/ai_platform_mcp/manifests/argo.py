@@ -36,6 +36,27 @@ class GoldenPath(Value):
     service_account: str
 
 
+class PodSettings(Value):
+    """What every pod of one run gets on top of its template, for paths whose templates are not written here.
+
+    Kueue has no integration for Workflows and admits their pods one by one: its labels belong on the pods, not on the Workflow.
+    A node selector here yields to one that a template has of its own.
+    """
+
+    queueing: Queueing | None = None
+    node_selector: dict[str, str] = Field(default_factory=dict)
+
+    def fields(self) -> type_json:
+        """Return them as fields of a Workflow's spec, none for what is not set."""
+        labels = queue_labels(self.queueing) if self.queueing else {}
+        return compact(
+            {
+                "podMetadata": {"labels": labels} if labels else None,
+                "nodeSelector": dict(sorted(self.node_selector.items())),
+            }
+        )
+
+
 class PipelineRun(Value):
     """One run of the golden path, with the parameters of this run."""
 
@@ -45,6 +66,7 @@ class PipelineRun(Value):
     parameters: dict[str, str]
     active_deadline_seconds: int = Field(ge=1)
     keep_seconds: int = Field(default=604800, ge=0)
+    pods: PodSettings = Field(default_factory=PodSettings)
 
 
 def workflow_template(
@@ -90,6 +112,7 @@ def workflow(
         "activeDeadlineSeconds": run.active_deadline_seconds,
         "ttlStrategy": {"secondsAfterCompletion": run.keep_seconds},
         "podGC": {"strategy": "OnPodSuccess"},
+        **run.pods.fields(),
     }
     if template is not None:
         capabilities.require(API, "WorkflowTemplate", remedy="pass the golden path itself")

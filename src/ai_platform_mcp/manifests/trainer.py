@@ -20,6 +20,7 @@ RAY_API = "ray.io/v1"
 PATCH_MANAGER = "aiplatform.dev/ai-platform-mcp"
 
 Engine = Literal["TrainJob", "PyTorchJob"]
+_OTHERWISE = "install Kubeflow Trainer, or run the training as a plain Job through request_gpu"
 
 
 class RuntimeRef(Value):
@@ -49,8 +50,10 @@ class Training(Value):
     active_deadline_seconds: int | None = Field(default=None, ge=1)
 
 
-def training_engine(capabilities: Capabilities) -> Engine:
+def training_engine(capabilities: Capabilities, *, otherwise: str = _OTHERWISE) -> Engine:
     """Return what to train with: TrainJob where it is served, PyTorchJob where only that is.
+
+    ``otherwise`` is the remedy where neither is.
 
     Raises:
         CapabilityMissing: neither is served.
@@ -61,7 +64,7 @@ def training_engine(capabilities: Capabilities) -> Engine:
         return "PyTorchJob"
     raise CapabilityMissing(
         "the cluster serves neither TrainJob nor PyTorchJob",
-        remedy="install Kubeflow Trainer, or run the training as a plain Job through request_gpu",
+        remedy=otherwise,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ai_platform_mcp.core.errors import CapabilityMissing, InvalidInput
+from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.facts import ComputeFacts, Facts, ModelFacts, ObjectChange
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Cost, Draft, Evidence, Follow, Risk, Submit
@@ -24,11 +24,12 @@ from ai_platform_mcp.domain.retraining import TrainingRun, facts_of, history
 from ai_platform_mcp.domain.retraining import running as running_of
 from ai_platform_mcp.domain.versions import check_name
 from ai_platform_mcp.manifests import argo
-from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, EnvVar, Origin, label_value, object_name
-from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, TRAINJOB_API, RuntimeRef, Training, training_job
-from ai_platform_mcp.tools._accelerators import Placed, find_pool
-from ai_platform_mcp.tools._reading import Place, budget_left, capabilities, find_place, list_if_served
+from ai_platform_mcp.manifests.common import MODEL_LABEL, Origin, label_value
+from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, TRAINJOB_API
+from ai_platform_mcp.tools._accelerators import find_pool
+from ai_platform_mcp.tools._reading import Place, budget_left, find_place, list_if_served
 from ai_platform_mcp.tools._signals import drift_milli, performance_drop_milli
+from ai_platform_mcp.tools._training import Order, job_of
 
 KINDS = ((TRAINJOB_API, "TrainJob"), (PYTORCHJOB_API, "PyTorchJob"), (argo.API, "Workflow"))
 RUNS_READ = 50
@@ -236,10 +237,10 @@ async def _start(
     drop = await performance_drop_milli(readers, params.model) if params.reason != "manual" else None
     facts = facts_of(params.reason, runs, context.now, drift_milli=drift, performance_drop_milli=drop)
     placed = await find_pool(readers, where, _need(params, path), context.now)
-    manifest = await _manifest(params, path, placed, readers, context)
-    ref = ref_of(manifest)
+    job = await job_of(_order(params, path, where, context), placed, readers)
+    ref = ref_of(job.manifest)
     step = Submit(
-        title=f"Submit {ref} to queue {placed.pool.local_queue}", cluster=where.cluster.name, manifest=manifest
+        title=f"Submit {ref} to queue {placed.pool.local_queue}", cluster=where.cluster.name, manifest=job.manifest
     )
     step = step.model_copy(update={"preconditions": preconditions(step, None)})
     need = placed.need
@@ -251,11 +252,12 @@ async def _start(
         targets=(placed.target(),),
         facts=Facts(model=model, compute=placed.compute_facts(), quota=placed.quota_facts(), retrain=facts),
         cost=placed.cost,
-        risks=(*placed.risks(), *_risks(model)),
+        risks=(*placed.risks(), *job.risks, *_risks(model)),
         evidence=(placed.evidence(),),
         reasons=(
             *history(facts),
             *placed.reasons,
+            *job.reasons,
             "The run ends in the tracking server; registering is a step of its own.",
         ),
         follow=(Follow(cluster=where.cluster.name, ref=ref),),
@@ -291,79 +293,21 @@ def _whole(path: type_json, key: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _checkpoint(params: TriggerRetrainingParams, path: type_json) -> str:
-    """Return where checkpoints go, empty where the golden path's program knows that itself (``checkpoint: true``)."""
+def _order(params: TriggerRetrainingParams, path: type_json, where: Place, context: PlanContext) -> Order:
+    """Return what the call and its golden path ask for together."""
     said = params.checkpoint or path.get("checkpoint")
-    return said if isinstance(said, str) else ""
-
-
-# ----------------------------------------------------------------------------------------------------------- the job
-
-
-async def _manifest(
-    params: TriggerRetrainingParams, path: type_json, placed: Placed, readers: Readers, context: PlanContext
-) -> type_json:
-    """Return a TrainJob, else a PyTorchJob, else a run of the golden path's WorkflowTemplate: whatever is served."""
-    where = placed.where
-    can = await capabilities(readers, where.cluster.name)
-    origin = Origin(model=params.model, team=where.team, environment=where.environment, operation=context.operation_id)
-    values = _parameters(params, path)
-    name = object_name(params.model, "train", seed=context.operation_id, length=40)
-    if not any(can.serves(api, kind) for api, kind in KINDS[:2]) and path.get("workflow_template"):
-        return _workflow(name, params, path, placed, values, origin, can)
-    runtime = str(path.get("runtime") or "torch-distributed")
-    await _require_runtime(readers, where, can, runtime)
-    training = Training(
-        name=name,
-        namespace=where.namespace.name,
-        runtime=RuntimeRef(name=runtime),
-        image=_image(params, path),
-        command=tuple(str(part) for part in path.get("command") or ()),
-        env=_environment(params, path, values, context),
-        nodes=placed.need.nodes,
-        processes_per_node=placed.need.count,
-        compute=placed.compute(),
-        queueing=placed.queueing,
-        active_deadline_seconds=(placed.need.hours or 1) * 3600,
+    return Order(
+        model=params.model,
+        golden_path=params.golden_path,
+        path=path,
+        parameters=_parameters(params, path),
+        checkpoint=said if isinstance(said, str) else "",
+        sized=tuple(name for name in ("count", "nodes") if getattr(params, name) is not None),
+        origin=Origin(
+            model=params.model, team=where.team, environment=where.environment, operation=context.operation_id
+        ),
+        operation_id=context.operation_id,
     )
-    return training_job(training, origin, can)
-
-
-def _image(params: TriggerRetrainingParams, path: type_json) -> str:
-    if not path.get("image"):
-        raise InvalidInput(
-            f"The golden path {params.golden_path!r} names no image.", remedy="Add image to it in the platform file."
-        )
-    return str(path["image"])
-
-
-async def _require_runtime(readers: Readers, where: Place, can: Capabilities, runtime: str) -> None:
-    """Raise CapabilityMissing where a TrainJob would name a runtime that is not there: it would be accepted and never run."""
-    if not can.serves(TRAINJOB_API, "TrainJob"):
-        return
-    if await readers.clusters.get(where.cluster.name, TRAINJOB_API, "ClusterTrainingRuntime", runtime) is None:
-        raise CapabilityMissing(
-            f"The ClusterTrainingRuntime {runtime!r} is not installed.",
-            remedy="Install it, or name another one as runtime in the golden path.",
-        )
-
-
-def _workflow(
-    name: str,
-    params: TriggerRetrainingParams,
-    path: type_json,
-    placed: Placed,
-    values: dict[str, str],
-    origin: Origin,
-    can: Capabilities,
-) -> type_json:
-    run = argo.PipelineRun(
-        name=name,
-        namespace=placed.where.namespace.name,
-        parameters={"model": params.model, **values},
-        active_deadline_seconds=(placed.need.hours or 1) * 3600,
-    )
-    return argo.workflow(run, origin, can, template=str(path["workflow_template"]))
 
 
 def _parameters(params: TriggerRetrainingParams, path: type_json) -> dict[str, str]:
@@ -376,19 +320,3 @@ def _parameters(params: TriggerRetrainingParams, path: type_json) -> dict[str, s
             raise InvalidInput(f"{text[:60]!r} is no parameter.", remedy="Write name=value.")
         values[found[1]] = found[2]
     return values
-
-
-def _environment(
-    params: TriggerRetrainingParams, path: type_json, values: dict[str, str], context: PlanContext
-) -> tuple[EnvVar, ...]:
-    """Return what the training program is told, as environment variables: an argument could be read as an option."""
-    told = {re.sub(r"[^A-Z0-9_]", "_", key.upper()): value for key, value in values.items()}
-    told |= {
-        "MODEL_NAME": params.model,
-        "MLFLOW_EXPERIMENT_NAME": str(path.get("experiment") or params.model),
-        "AIPLATFORM_OPERATION": context.operation_id,
-    }
-    checkpoint = _checkpoint(params, path)
-    if checkpoint:
-        told["CHECKPOINT_URI"] = checkpoint
-    return tuple(EnvVar(name=key, value=value) for key, value in sorted(told.items()))
