@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ai_platform_mcp.core.plan import Apply, Commit, Diff, Draft, Precondition, SetAlias
@@ -44,6 +44,7 @@ names = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
         unique_by=lambda step: (step.manifest["metadata"]["name"], step.manifest["metadata"].get("namespace")),
     )
 )
+@example([_apply("odd", "", {"next-line": "\x85", "separators": "a\u2028b\u2029 c", "mixed": "é\x85\n ü: #"})])
 def test_every_manifest_is_a_file_that_reads_back_as_it_was(applied: list[Apply]) -> None:
     draft = as_commit(_draft(*applied), "op-1", GITOPS)
     (commit,) = draft.steps
