@@ -209,20 +209,30 @@ paths = st.builds(
     queueing=st.none() | s.queueings,
     service_account=s.dns(20),
 )
+pods = st.builds(
+    argo.PodSettings,
+    queueing=st.none() | s.queueings,
+    node_selector=st.dictionaries(s.dns(20), s.dns(20), max_size=2),
+)
 parameters = st.dictionaries(st.from_regex(r"[a-z][a-z-]{0,8}[a-z]", fullmatch=True), s.words, min_size=1, max_size=3)
 
 
 @few
-@given(s.dns(50), paths, parameters, s.origins)
+@given(s.dns(50), paths, parameters, pods, s.origins)
 def test_a_golden_path_is_valid_written_out_and_by_reference(
-    name: str, path: argo.GoldenPath, given_parameters: dict[str, str], origin: Origin
+    name: str, path: argo.GoldenPath, given_parameters: dict[str, str], pods: argo.PodSettings, origin: Origin
 ) -> None:
-    run = argo.PipelineRun(name=name, namespace="ml", parameters=given_parameters, active_deadline_seconds=60)
+    run = argo.PipelineRun(
+        name=name, namespace="ml", parameters=given_parameters, active_deadline_seconds=60, pods=pods
+    )
     inline = argo.workflow(run, origin, s.EVERYTHING, path=path)
     reference = argo.workflow(run, origin, s.EVERYTHING, template="golden")
     template = argo.workflow_template("golden", "ml", path, tuple(sorted(given_parameters)), origin, s.EVERYTHING)
     for made in (inline, reference, template):
         s.assert_strictly_valid(made)
+    labels = reference["spec"].get("podMetadata", {}).get("labels", {})
+    assert labels.get(kueue.QUEUE_LABEL) == (pods.queueing.queue if pods.queueing else None)
+    assert reference["spec"].get("nodeSelector", {}) == pods.node_selector
     assert inline["spec"]["templates"] == template["spec"]["templates"]
     named = {t["name"] for t in inline["spec"]["templates"]}
     tasks = inline["spec"]["templates"][0]["dag"]["tasks"]
