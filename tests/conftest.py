@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+import pkgutil
 from collections.abc import Iterator
+from importlib import import_module
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, settings
 
 from support.world import World, running_world
+
+# pytest rewrites the modules of every package that brings a plugin. Imported late, in the middle of a test with threads, that
+# can trip over a bug of CPython 3.11 (python/cpython#106905), so what is imported lazily is imported now.
+for module in pkgutil.walk_packages(anyio.__path__, "anyio."):
+    if "trio" not in module.name and "pytest" not in module.name:
+        with contextlib.suppress(ImportError):
+            import_module(module.name)
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

@@ -23,8 +23,8 @@ async def test_a_read_answers_in_text_and_in_data(on_http: Way):
     async with on_http.open() as client:
         answer = await call(client, "inspect_platform", kind="models")
         assert not answer.is_error
-        assert "vision-v2" in text(answer)
-        assert "vision-v2" in str(answer.structured_content)
+        assert "churn" in text(answer)
+        assert "churn" in str(answer.structured_content)
 
 
 async def test_a_change_is_planned_and_exactly_the_plan_is_applied(way: Way, world: World):

@@ -73,7 +73,7 @@ async def test_resources_templates_prompts_and_completions_are_there(on_http: Wa
         assert {"registry://models", "cluster://inventory", "policy://law"} <= fixed
         assert any(template.startswith("operation://{") for template in templates)
         models = json.loads((await client.read_resource("registry://models")).contents[0].text)
-        assert "vision-v2" in json.dumps(models)
+        assert "churn" in json.dumps(models)
         one = json.loads((await client.read_resource("registry://models/vision-v2")).contents[0].text)
         assert "champion" in json.dumps(one)
         inventory = (await client.read_resource("cluster://inventory/sandbox")).contents[0].text
