@@ -16,7 +16,7 @@ demo: .venv/.runtime  ## play the whole flow on this machine
 	@$(BIN)/platform demo
 
 test: .venv/.dev  ## run every test
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: .venv/.dev  ## everything CI could object to
 	@$(BIN)/ruff format --check src tests benchmarks scripts

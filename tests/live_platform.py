@@ -15,6 +15,7 @@ from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import Caller, Result
 from ai_platform_mcp.sandbox import process
 from ai_platform_mcp.settings import Settings
+from support.seeded import seeded_state
 
 SPEED = 1.0
 """Work takes its real time, so that nothing moves on while a test looks."""
@@ -58,6 +59,7 @@ def running_sandbox(folder: Path) -> Iterator[process.Status]:
     """Start a sandbox in its own process, seed it, and end it."""
     import anyio
 
+    seeded_state(folder)
     status = anyio.run(lambda: process.ensure_up(folder, speed=SPEED))
     try:
         yield status

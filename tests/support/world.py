@@ -19,6 +19,7 @@ from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import AnyTool, Caller, Result
 from ai_platform_mcp.sandbox import process
 from ai_platform_mcp.settings import Settings
+from support.seeded import seeded_state
 
 SPEED = 20_000.0
 """A training of hours passes within a second or two."""
@@ -183,6 +184,7 @@ class World:
 @contextlib.contextmanager
 def running_world(folder: Path) -> Iterator[World]:
     """Start a sandbox in its own process and end it."""
+    seeded_state(folder)
     status = anyio.run(lambda: process.ensure_up(folder, speed=SPEED))
     try:
         yield World(status)

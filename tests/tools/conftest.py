@@ -18,8 +18,9 @@ FORMATS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[process.Status]:
+    """A sandbox per file: what one file rolls out must not stand in the way of another's."""
     with running_sandbox(tmp_path_factory.mktemp("sandbox")) as status:
         tag_models(status, {model: {"aiplatform.format": kind} for model, kind in FORMATS.items()})
         yield status
