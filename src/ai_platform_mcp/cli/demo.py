@@ -20,6 +20,7 @@ from ai_platform_mcp.core.tool import Result
 
 LOOK_SECONDS = 0.3
 PATIENCE_SECONDS = 45.0
+SAMPLING_SECONDS = 15.0
 MODEL = "vision-v3"
 
 
@@ -81,7 +82,8 @@ class Demo:
         return seen
 
     async def measured(self, model: str) -> None:
-        """Wait until the metrics store has samples of what was just deployed; go on without them after a while."""
+        """Wait until a few scrapes of what was just deployed are in the store; go on without them after a while."""
+        self._output.say(f"  [dim]collecting {SAMPLING_SECONDS:g} s of samples …[/dim]")
         with anyio.move_on_after(PATIENCE_SECONDS):
             for target in ("edge", "cloud"):
                 question = {"signal": "rps", "model": model, "target": target, "window": "5m"}
@@ -89,6 +91,7 @@ class Demo:
                     if (await self.call("query_metrics", **question)).get("series"):
                         break
                     await anyio.sleep(LOOK_SECONDS)
+        await anyio.sleep(SAMPLING_SECONDS)
 
     def seconds(self) -> float:
         """Return how long the demo has taken."""
@@ -128,7 +131,7 @@ async def play(demo: Demo, output: Output) -> dict[str, Any]:
 
     demo.title("5  Route", "Shares and latencies are measured; what is not measured is said to be so.")
     await demo.measured(MODEL)
-    routes = await routing.measured(_Measured(demo), MODEL, "5m")
+    routes = await routing.measured(_Measured(demo), MODEL, "30s")
     for line in routing.lines(routes):
         output.say(f"  {escape(line)}")
 
