@@ -47,7 +47,7 @@ def main() -> int:
     extra = [path for path in (ROOT / "tools").glob("*.json") if path not in wanted]
     if "--check" in sys.argv[1:]:
         for path in (*stale, *extra):
-            print(f"{path.relative_to(ROOT)} does not say what the code says: run `make contracts`", file=sys.stderr)
+            sys.stderr.write(f"{path.relative_to(ROOT)} does not say what the code says: run `make contracts`\n")
         return 1 if stale or extra else 0
     for path in stale:
         path.write_text(wanted[path], encoding="utf-8")

@@ -376,7 +376,7 @@ class PlatformFacts:
     """Fallback price of one device-hour by flavor name or by accelerator name."""
     price_basis: str
     golden_paths: Mapping[str, type_json]
-    """Training templates by name: image, command, runtime, defaults."""
+    """Training templates by name: image, command, runtime or workflow, defaults."""
     gitops: type_json | None = None
 
 
