@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import anyio
@@ -80,6 +81,7 @@ async def test_a_read_only_server_offers_no_tool_that_writes_and_refuses_each(wo
 async def test_a_read_only_server_does_not_finish_what_another_began(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    name = f"half-done-{secrets.token_hex(4)}"
     async with world.platform(tmp_path / "a", tools=(Sundry(),), policy=Engine()) as writer:
         wiring = await writer.app.wiring()
 
@@ -88,13 +90,13 @@ async def test_a_read_only_server_does_not_finish_what_another_began(
 
         monkeypatch.setattr(wiring.journal, "step_started", die)
         with pytest.raises(SystemError):
-            await writer.call("sundry", name="half-done", mode="apply")
+            await writer.call("sundry", name=name, mode="apply")
         clock = writer.clock
     clock.forward(minutes=5)
     async with world.platform(
         tmp_path / "a", tools=(Sundry(),), policy=Engine(), clock=clock, read_only=True
     ) as reader:
         assert await reader.app.resume() == []
-        assert await reader.object("ConfigMap", "half-done") is None
+        assert await reader.object("ConfigMap", name) is None
     async with world.platform(tmp_path / "a", tools=(Sundry(),), policy=Engine(), clock=clock) as writer:
-        assert await writer.object("ConfigMap", "half-done") is not None
+        assert await writer.object("ConfigMap", name) is not None

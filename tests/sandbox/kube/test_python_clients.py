@@ -191,7 +191,8 @@ def rollout_spec() -> dict[str, Any]:
 
     schema = schema_for("edge.aiplatform.dev/v1alpha1", "EdgeRollout")
     assert schema
-    return _least(resolve(schema.node["properties"]["spec"]))
+    least: dict[str, Any] = _least(resolve(schema.node["properties"]["spec"]))
+    return {**least, "storageUri": "oci://registry/model", "waves": [{"name": "all", "percent": 100}]}
 
 
 def _least(node: dict[str, Any]) -> Any:
