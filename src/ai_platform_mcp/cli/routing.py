@@ -86,7 +86,8 @@ def _lines(rows: dict[str, Any], savings: dict[str, Any]) -> list[str]:
         lines.append(f"→ {target.capitalize()}: {part} ({quick}{wrong}; {rps:.1f} req/s, {age} s old)")
     if savings["value"] is not None:
         lines.append(
-            f"✓ Measured savings: {savings['value']:.2f} {savings.get('unit', '')} against serving all from the cloud"
+            f"✓ Measured savings: {savings['value']:.2f} {savings.get('unit', '')} against serving all from the cloud, "
+            "fixed cost of edge hardware left out"
         )
     elif savings["why"]:
         lines.append(f"  Savings not measured: {_short(savings['why'])}")

@@ -60,7 +60,7 @@ class ClusterReader(Protocol):
         ...
 
     async def kinds(self, cluster: str) -> frozenset[str]:
-        """Return every served kind as ``group/version/Kind`` (``v1/Pod`` for the core group)."""
+        """Return every served kind as ``group/version/Kind``."""
         ...
 
     async def version(self, cluster: str) -> str:
@@ -131,7 +131,7 @@ class InventoryReader(Protocol):
     """The watch-fed cache."""
 
     async def inventory(self, cluster: str) -> Inventory:
-        """Return the cached state; the first call syncs (within the deadline). Never raises for a dead cluster: it says so."""
+        """Return the cached state; the first call syncs. Never raises for a dead cluster: it says so."""
         ...
 
 
@@ -248,10 +248,7 @@ class PolicyEngine(Protocol):
 
 
 class Journal(Protocol):
-    """Durable memory: plans, operations, step outcomes, approvals and the hash-chained audit.
-
-    Every write is durable when the call returns.
-    """
+    """Durable memory: plans, operations, steps, approvals, the audit chain. A write is durable when the call returns."""
 
     async def save_plan(self, stored: StoredPlan) -> None:
         """Remember a plan and its decision."""
@@ -279,7 +276,6 @@ class Journal(Protocol):
         """Record the intent durably, and consume the approval in the same transaction.
 
         Returns None when this call won; otherwise the operation that already exists for this operation id or key.
-
         Raises:
             Conflict: the approval was consumed or withdrawn in the meantime.
         """
