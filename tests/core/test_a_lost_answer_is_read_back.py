@@ -28,25 +28,25 @@ def swallows_writes(line: str) -> bool:
 async def test_an_answer_swallowed_on_the_wire_is_read_back_and_the_step_counts_as_applied(
     world: World, tmp_path: Path
 ):
-    model = world.model(versions=1)
+    model, name = world.model(versions=1), world.fresh("lost-answer")
     async with through(world, tmp_path) as proxy:
         clusters = [{"name": "sandbox", "kubeconfig": str(proxy.kubeconfig)}]
         async with world.platform(tmp_path, tools=(Sundry(),), policy=Engine(), clusters=clusters) as platform:
-            await platform.call("sundry", name="lost-answer", model=model)
+            await platform.call("sundry", name=name, model=model)
             proxy.swallow(swallows_writes, times=4)
-            done = await platform.call("sundry", name="lost-answer", model=model, mode="apply")
+            done = await platform.call("sundry", name=name, model=model, mode="apply")
             assert proxy.swallowed > 0
             assert done.data["status"] == "applied", done.text
-            assert await count(platform, "lost-answer") == 2
+            assert await count(platform, name) == 2
 
 
 async def test_where_reading_back_fails_too_it_is_unknown_and_a_repeated_call_finishes_it(world: World, tmp_path: Path):
-    model = world.model(versions=1)
-    arguments = {"name": "lost-for-long", "model": model, "mode": "apply", "idempotency_key": "k"}
+    model, name = world.model(versions=1), world.fresh("lost-for-long")
+    arguments = {"name": name, "model": model, "mode": "apply", "idempotency_key": "k"}
     async with through(world, tmp_path) as proxy:
         clusters = [{"name": "sandbox", "kubeconfig": str(proxy.kubeconfig)}]
         async with world.platform(tmp_path, tools=(Sundry(),), policy=Engine(), clusters=clusters) as platform:
-            await platform.call("sundry", name="lost-for-long", model=model)
+            await platform.call("sundry", name=name, model=model)
             proxy.cut_after(swallows_writes)
             lost = await platform.call("sundry", **arguments)
             assert lost.is_error and lost.data["status"] == "unknown", lost.text
@@ -54,7 +54,7 @@ async def test_where_reading_back_fails_too_it_is_unknown_and_a_repeated_call_fi
             proxy.mend()
             done = await platform.call("sundry", **arguments)
             assert done.data["status"] == "applied" and done.data["operation_id"] == lost.data["operation_id"]
-            assert await count(platform, "lost-for-long") == 2
+            assert await count(platform, name) == 2
             assert len(world.mlflow.search_model_versions(f"name = '{model}'")) == 2
 
 
@@ -84,7 +84,7 @@ async def test_whatever_goes_wrong_after_sending_the_registry_step_counts_once(
             return await trouble()
 
         monkeypatch.setattr(registry, "execute", sent)
-        done = await platform.call("sundry", name=f"after-{trouble.__name__}", model=model, mode="apply")
+        done = await platform.call("sundry", name=world.fresh("after"), model=model, mode="apply")
         assert done.data["status"] == "applied", done.text
         assert len(world.mlflow.search_model_versions(f"name = '{model}'")) == 2
 
@@ -102,7 +102,7 @@ async def test_a_backend_that_is_down_while_resuming_leaves_the_operation_unknow
 
         monkeypatch.setattr(registry, "execute", lost)
         monkeypatch.setattr(registry, "read_back", away)
-        answer = await platform.call("sundry", name="away", model=model, mode="apply")
+        answer = await platform.call("sundry", name=world.fresh("away"), model=model, mode="apply")
         assert answer.data["status"] == "unknown", answer.text
         resumed = await platform.app.resume()
         assert [row.state for row in resumed] == ["unknown"]

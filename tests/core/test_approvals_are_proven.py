@@ -73,8 +73,9 @@ async def test_an_enrolled_approver_settles_it_with_a_passphrase(platform: Platf
 
 
 async def test_the_requester_cannot_approve_where_policy_does_not_name_self(world: World, tmp_path: Any):
+    name = world.fresh("needs-another")
     async with world.platform(tmp_path, tools=(Sundry(),), policy=Engine(allowing("platform-approver"))) as platform:
-        waiting = await platform.call("sundry", name="needs-another", mode="apply")
+        waiting = await platform.call("sundry", name=name, mode="apply")
         approval = waiting.data["approval"]["approval_id"]
         with pytest.raises(Denied):
             await platform.app.agree(approval, platform.who)
@@ -85,31 +86,33 @@ async def test_the_requester_cannot_approve_where_policy_does_not_name_self(worl
             await platform.app.settle(approval, BOB.model_copy(update={"auth_method": "local"}), True, "")
         with pytest.raises(Denied):
             await platform.app.settle(approval, BOB.model_copy(update={"roles": ("developer",)}), True, "")
-        assert (await platform.call("sundry", name="needs-another", mode="apply")).data["status"] == "awaiting_approval"
-        assert await platform.object("ConfigMap", "needs-another") is None
+        assert (await platform.call("sundry", name=name, mode="apply")).data["status"] == "awaiting_approval"
+        assert await platform.object("ConfigMap", name) is None
 
 
 async def test_an_approval_is_used_once(world: World, tmp_path: Any):
+    name = world.fresh("once-approved")
     async with world.platform(tmp_path, tools=(Sundry(),), policy=Engine(allowing("platform-approver"))) as platform:
-        waiting = await platform.call("sundry", name="once-approved", text="one", mode="apply")
+        waiting = await platform.call("sundry", name=name, text="one", mode="apply")
         await platform.app.settle(waiting.data["approval"]["approval_id"], BOB, True, "")
-        done = await platform.call("sundry", name="once-approved", text="one", mode="apply")
+        done = await platform.call("sundry", name=name, text="one", mode="apply")
         assert done.data["status"] == "applied", done.text
         used = await (await platform.app.readers()).approvals.approval(waiting.data["approval"]["approval_id"])
         assert used is not None and used.state == "consumed"
         platform.clock.forward(minutes=11)
-        again = await platform.call("sundry", name="once-approved", text="one", mode="apply")
+        again = await platform.call("sundry", name=name, text="one", mode="apply")
         assert again.data["status"] == "awaiting_approval"
         assert again.data["approval"]["approval_id"] != waiting.data["approval"]["approval_id"]
 
 
 async def test_an_approval_holds_for_its_plan_and_no_other(world: World, tmp_path: Any):
+    name = world.fresh("bound-approval")
     async with world.platform(tmp_path, tools=(Sundry(),), policy=Engine(allowing("platform-approver"))) as platform:
-        waiting = await platform.call("sundry", name="bound-approval", text="one", mode="apply")
+        waiting = await platform.call("sundry", name=name, text="one", mode="apply")
         await platform.app.settle(waiting.data["approval"]["approval_id"], BOB, True, "")
-        other = await platform.call("sundry", name="bound-approval", text="two", mode="apply")
+        other = await platform.call("sundry", name=name, text="two", mode="apply")
         assert other.data["status"] == "awaiting_approval"
-        assert await platform.object("ConfigMap", "bound-approval") is None
+        assert await platform.object("ConfigMap", name) is None
 
 
 async def test_an_approval_lapses_where_the_world_moved_since(platform: Platform, world: World):

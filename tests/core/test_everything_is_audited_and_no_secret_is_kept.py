@@ -173,22 +173,22 @@ async def test_an_edited_a_deleted_and_a_moved_row_are_found(world: World, tmp_p
 async def test_an_argument_that_looks_like_a_secret_is_refused_and_kept_nowhere(
     world: World, tmp_path: Path, kind: str
 ):
-    secret = SECRETS[kind]
+    secret, name = SECRETS[kind], world.fresh("secretive")
     async with world.platform(tmp_path, tools=(Sundry(), ActingReader()), policy=Engine()) as platform:
         for mode in ("plan", "apply"):
             with pytest.raises(InvalidInput, match="seems to hold a secret") as caught:
-                await platform.call("sundry", name="secretive", text=f"use {secret} please", mode=mode)
+                await platform.call("sundry", name=name, text=f"use {secret} please", mode=mode)
             assert secret not in json.dumps(caught.value.as_dict())
         with pytest.raises(InvalidInput, match="seems to hold a secret"):
-            await platform.call("sundry", name="secretive", idempotency_key=secret)
+            await platform.call("sundry", name=name, idempotency_key=secret)
         with pytest.raises(InvalidInput) as caught:
-            await platform.call("sundry", name="secretive", copies=secret)
+            await platform.call("sundry", name=name, copies=secret)
         assert secret not in json.dumps(caught.value.as_dict())
         with pytest.raises(InvalidInput):
-            await platform.call("sundry", name="secretive", password="correct-horse-battery")
+            await platform.call("sundry", name=name, password="correct-horse-battery")
         await platform.call("peek", name=secret)
         await platform.app.look(f"x://{secret}", platform.caller(), _nothing)
-        assert await platform.object("ConfigMap", "secretive") is None
+        assert await platform.object("ConfigMap", name) is None
         assert len(await platform.audit()) == 7
     kept = journal_bytes(tmp_path)
     needle = secret.split("//")[-1].split("@")[0]

@@ -49,13 +49,13 @@ async def test_calls_at_the_same_time_are_counted_too(world: World, tmp_path: Pa
 
 
 async def test_plans_and_applies_count_as_one_and_reads_as_another(world: World, tmp_path: Path):
-    limits = {"writes_per_minute": 2, "reads_per_minute": 50}
+    limits, name = {"writes_per_minute": 2, "reads_per_minute": 50}, world.fresh("counted")
     async with world.platform(tmp_path, tools=(Sundry(), ActingReader()), policy=Engine(), guard=limits) as platform:
-        await platform.call("sundry", name="counted")
-        await platform.call("sundry", name="counted")
+        await platform.call("sundry", name=name)
+        await platform.call("sundry", name=name)
         with pytest.raises(RateLimited):
-            await platform.call("sundry", name="counted", mode="apply")
-        assert await platform.object("ConfigMap", "counted") is None
+            await platform.call("sundry", name=name, mode="apply")
+        assert await platform.object("ConfigMap", name) is None
         await platform.call("peek")
 
 
@@ -70,12 +70,13 @@ async def test_invalid_calls_count_towards_the_limit(world: World, tmp_path: Pat
 
 
 async def test_a_read_only_server_offers_no_tool_that_writes_and_refuses_each(world: World, tmp_path: Path):
+    name = world.fresh("never")
     async with world.platform(tmp_path, tools=(Sundry(),), policy=Engine(), read_only=True) as platform:
         assert platform.app.tools() and not [t for t in platform.app.tools().values() if isinstance(t, WriteTool)]
         for mode in ("plan", "apply"):
             with pytest.raises(ReadOnly):
-                await platform.call("sundry", name="never", mode=mode)
-        assert await platform.object("ConfigMap", "never") is None
+                await platform.call("sundry", name=name, mode=mode)
+        assert await platform.object("ConfigMap", name) is None
 
 
 async def test_a_read_only_server_does_not_finish_what_another_began(

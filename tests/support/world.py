@@ -161,6 +161,10 @@ class World:
             self._mlflow = MlflowClient(tracking_uri=uri, registry_uri=uri)
         return self._mlflow
 
+    def fresh(self, word: str) -> str:
+        """A name that nothing in this world has yet: a check may run again, as it is or over a seeded fault."""
+        return f"{word}-{next(_numbers)}"
+
     def model(self, versions: int = 2, aliases: Mapping[str, str] | None = None) -> str:
         """Register a model of team vision with evidence as good as vision-v2's; return its name."""
         name = f"model-{next(_numbers)}"
