@@ -61,7 +61,8 @@ deploy_model := {
 			"namespace": "vision",
 			"cloud": "gcp",
 			"region": "eu-west-1",
-			"site": ""
+			"site": "",
+			"cluster_facts": {"protected": false, "allowed_teams": []}
 		}
 	],
 	"args": {},
@@ -160,7 +161,8 @@ request_gpu := {
 			"namespace": "vision",
 			"cloud": "gcp",
 			"region": "eu-west-1",
-			"site": ""
+			"site": "",
+			"cluster_facts": {"protected": false, "allowed_teams": []}
 		}
 	],
 	"args": {},
@@ -236,7 +238,8 @@ trigger_retraining := {
 			"namespace": "vision",
 			"cloud": "gcp",
 			"region": "eu-west-1",
-			"site": ""
+			"site": "",
+			"cluster_facts": {"protected": false, "allowed_teams": []}
 		}
 	],
 	"args": {},
@@ -336,7 +339,8 @@ manage_edge_nodes := {
 			"namespace": "vision",
 			"cloud": "gcp",
 			"region": "eu-west-1",
-			"site": "s0"
+			"site": "s0",
+			"cluster_facts": {"protected": false, "allowed_teams": []}
 		}
 	],
 	"args": {},
@@ -590,7 +594,8 @@ control_operation := {
 			"namespace": "vision",
 			"cloud": "gcp",
 			"region": "eu-west-1",
-			"site": ""
+			"site": "",
+			"cluster_facts": {"protected": false, "allowed_teams": []}
 		}
 	],
 	"args": {},

@@ -120,4 +120,21 @@ findings contains say.finding("force_not_allowed", "high", {"objects": sort(forc
 	not force_allowed
 }
 
+# What the platform file says of a cluster holds for everything in it, except that to stop or to undo is never held up.
+undoes if input.action in {"cancel", "pause", "rollback", "uncordon"}
+
+findings contains say.finding("cluster_of_other_teams", "high", {"cluster": target.cluster, "allowed": sort(target.cluster_facts.allowed_teams)}) if {
+	not undoes
+	some target in input.targets
+	count(target.cluster_facts.allowed_teams) > 0
+	not input.principal.team in target.cluster_facts.allowed_teams
+	not cross_team
+}
+
+asks contains say.ask("protected_cluster", "approver") if {
+	not undoes
+	some target in input.targets
+	target.cluster_facts.protected
+}
+
 asks contains say.ask("forced_fields", "self") if count(forced) > 0

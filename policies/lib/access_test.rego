@@ -43,3 +43,23 @@ test_fields_are_forced_only_where_that_is_allowed if {
 	f.asked(f.at(forced, {"environment": "dev"})) == {"forced_fields": "self"}
 	f.asked(f.by(forced, {"roles": ["platform-engineer"]})) == {"forced_fields": "self"}
 }
+
+test_a_cluster_may_be_for_some_teams_only if {
+	f.effect(f.at(ask, {"cluster_facts": {"allowed_teams": ["nlp", "vision"]}})) == "allow"
+	others := f.at(ask, {"cluster_facts": {"allowed_teams": ["nlp"]}})
+	f.broken(others) == {"cluster_of_other_teams"}
+	f.effect(f.by(others, {"roles": ["platform-engineer"]})) == "allow"
+}
+
+test_a_protected_cluster_needs_an_approver_except_to_stop if {
+	f.asked(f.at(ask, {"cluster_facts": {"protected": true}})) == {"protected_cluster": "platform-approver"}
+	steered := f.at(f.control_operation, {"cluster_facts": {"protected": true, "allowed_teams": ["nlp"]}})
+	f.effect(f.plus(steered, {"action": "cancel"})) == "allow"
+	f.effect(f.plus(steered, {"action": "promote"})) == "deny"
+}
+
+test_what_a_cluster_is_must_be_known if {
+	f.broken(f.at(ask, {"cluster_facts": {"protected": null}})) == {"fact_missing"}
+	f.broken(f.at(ask, {"cluster_facts": {"allowed_teams": "vision"}})) == {"fact_mistyped"}
+	f.broken(object.union(ask, {"targets": [object.remove(ask.targets[0], ["cluster_facts"])]})) == {"fact_missing"}
+}

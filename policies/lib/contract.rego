@@ -25,6 +25,8 @@ target := [
 	[["namespace"], "text?"],
 	[["region"], "text"],
 	[["site"], "text"],
+	[["cluster_facts", "protected"], "flag"],
+	[["cluster_facts", "allowed_teams"], "names"],
 ]
 
 change := [

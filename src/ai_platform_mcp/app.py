@@ -18,7 +18,7 @@ import anyio
 from ai_platform_mcp.core.errors import Misconfigured
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import AnyTool, Caller, Result, WriteTool
-from ai_platform_mcp.settings import Settings
+from ai_platform_mcp.settings import ClusterSettings, Settings
 
 if TYPE_CHECKING:
     from ai_platform_mcp.adapters.approvals import SignedApprovals
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ai_platform_mcp.core.judge import Rewrite
     from ai_platform_mcp.core.ports import Clock, PlatformFacts, Readers
     from ai_platform_mcp.core.records import ApprovalRecord, Operation
+    from ai_platform_mcp.core.rows import ClusterInfo
     from ai_platform_mcp.sandbox.process import Status
 
 log = logging.getLogger(__name__)
@@ -200,9 +201,7 @@ class App:
             return [ClusterConfig(ClusterInfo(name="sandbox", sandbox=True), kubeconfig=Path(box.kubeconfig))]
         return [
             ClusterConfig(
-                ClusterInfo(
-                    name=row.name, role=row.role, environment=row.environment, cloud=row.cloud, region=row.region
-                ),
+                _info(row),
                 kubeconfig=row.kubeconfig.expanduser() if row.kubeconfig else None,
                 context=row.context or "",
                 in_cluster=row.in_cluster,
@@ -267,6 +266,21 @@ class App:
             golden_paths=settings.golden_paths,
             gitops=settings.gitops.model_dump() if settings.gitops else None,
         )
+
+
+def _info(row: ClusterSettings) -> ClusterInfo:
+    from ai_platform_mcp.core.rows import ClusterInfo
+
+    return ClusterInfo(
+        name=row.name,
+        role=row.role,
+        environment=row.environment,
+        cloud=row.cloud,
+        region=row.region,
+        facts=row.facts,
+        device_hourly_cents=row.prices.device_hourly_cents if row.prices else {},
+        price_basis=row.prices.basis if row.prices else "",
+    )
 
 
 def _import_adapters() -> None:

@@ -4,6 +4,27 @@ Environment variables start with ``AI_PLATFORM_`` and use ``__`` between levels 
 file is YAML, named by ``--config`` or ``AI_PLATFORM_CONFIG``, else ``platform.yaml`` in the user's configuration folder.
 Where none exists and no cluster is named otherwise, the sandbox is the platform, and no kubeconfig that happens to lie
 around is ever looked at.
+
+Clusters are named one by one. ``role`` says what a cluster is for; a call that names no cluster takes the one whose role fits,
+and tools that choose a place choose among all of them. ``facts`` reach policy as ``targets[].cluster_facts``::
+
+    clusters:
+      - name: east
+        kubeconfig: ~/.kube/config
+        context: east-admin
+        role: cloud                 # cloud, edge or both
+        cloud: aws
+        region: us-east-1
+        prices:                     # for flavors without a price of their own; the platform's prices come last
+          device_hourly_cents: {a100: 343}
+          basis: AWS list, 2026-08
+        facts:
+          allowed_teams: [vision]   # empty: every team
+          protected: true           # every change needs an approver
+          tier: gold
+          data_classification: internal
+          labels: {owner: sre}      # for rules of your own
+      - {name: stores, in_cluster: true, role: edge}
 """
 
 from __future__ import annotations
@@ -11,12 +32,13 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from ai_platform_mcp.core.errors import Misconfigured
+from ai_platform_mcp.core.facts import ClusterFacts
 
 APP = "ai-platform-mcp"
 
@@ -33,6 +55,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PriceSettings(Section):
+    """Prices of one device-hour, in cents, by flavor or accelerator name. ``basis`` names the price list and its date."""
+
+    device_hourly_cents: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    basis: str = "platform file"
+
+
 class ClusterSettings(Section):
     """One cluster: where it is and what holds for everything in it."""
 
@@ -45,6 +74,9 @@ class ClusterSettings(Section):
     environment: Literal["dev", "staging", "production"] | None = None
     cloud: str = ""
     region: str = ""
+    prices: PriceSettings | None = None
+    """Outranked by the price that a flavor carries itself; outranks the platform's ``prices``."""
+    facts: ClusterFacts = ClusterFacts()
 
     @model_validator(mode="after")
     def _says_where(self) -> ClusterSettings:
@@ -117,13 +149,6 @@ class HttpSettings(Section):
     auth: HttpAuthSettings | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
-
-
-class PriceSettings(Section):
-    """Fallback prices of one device-hour, in cents, by flavor or accelerator name."""
-
-    device_hourly_cents: dict[str, int] = Field(default_factory=dict)
-    basis: str = "platform file"
 
 
 class GitOpsSettings(Section):

@@ -9,6 +9,7 @@ from typing import Any
 
 from ai_platform_mcp.core.decision import PolicyInput
 from ai_platform_mcp.core.facts import (
+    ClusterFacts,
     ComputeFacts,
     Facts,
     FleetFacts,
@@ -125,7 +126,13 @@ def question(
     site = "s0" if tool == "manage_edge_nodes" else ""
     namespace = "vision-prod" if environment == "production" else "vision"
     target = Target(
-        environment=environment, cluster="gcp", namespace=namespace, cloud="gcp", region="eu-west-1", site=site
+        environment=environment,
+        cluster="gcp",
+        namespace=namespace,
+        cloud="gcp",
+        region="eu-west-1",
+        site=site,
+        cluster_facts=ClusterFacts(),
     )  # type: ignore[arg-type]
     asked = PolicyInput(
         schema="ai-platform.input/v1",
@@ -201,6 +208,8 @@ _variation("principal.kind", "human", "agent", "service")
 _variation("time", SUNDAY, MONDAY, "2026-01-02T10:00:00Z", "2024-02-29T23:59:59.5Z", "2026-11-27T12:00:00Z")
 _variation("targets.0.environment", "dev", "staging", "production")
 _variation("targets.0.region", "us-east-1", "eu-north-1", "")
+_variation("targets.0.cluster_facts.protected", True)
+_variation("targets.0.cluster_facts.allowed_teams", ["nlp"], ["vision", "nlp"])
 _variation("facts.changes.0.owner_team", "vision")
 _variation("facts.changes.0.namespace", "nlp", "edge", "vision", "visionary")
 _variation("facts.changes.0.forced", True)

@@ -95,6 +95,10 @@ ACCESS_CODES: Mapping[str, Words] = {
         "Fields that another manager owns may not be forced here: {objects}.",
         "Leave the fields to their manager, or force them only in: {environments}.",
     ),
+    "cluster_of_other_teams": Words(
+        "The cluster {cluster} is for the teams {allowed} only.",
+        "Choose another cluster, or have the team added to the cluster's allowed_teams in the platform file.",
+    ),
     "change_freeze": Words(
         "Changes are frozen on {date} ({freeze}).",
         "Wait for the end of the freeze; stopping and rolling back stay possible.",
@@ -217,6 +221,7 @@ APPROVAL_CODES: Mapping[str, Words] = {
         "Have this very plan approved by somebody else.",
     ),
     "production_change": Words("This changes production.", _APPROVER),
+    "protected_cluster": Words("This changes a protected cluster.", _APPROVER),
     "production_capacity": Words("This takes accelerators in production.", _APPROVER),
     "production_edge_change": Words("This changes edge sites in production.", _APPROVER),
     "production_resume": Words("This lets work in production go on.", _SELF),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from ai_platform_mcp.core.model import Value
 
 
@@ -108,6 +110,19 @@ class ObjectChange(Value):
     """Team label of the live object; None for a new one or where it carries no label."""
     replicas_removed: int = 0
     forced: bool = False
+
+
+class ClusterFacts(Value):
+    """What the platform file says of a cluster for policy to judge by. It holds for everything in the cluster."""
+
+    protected: bool = False
+    """Whether every change there needs an approver, whatever the environment."""
+    allowed_teams: tuple[str, ...] = ()
+    """Teams that may change anything there; empty means all."""
+    tier: str = ""
+    data_classification: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Whatever else a platform's own rules want to know."""
 
 
 class QuotaFacts(Value):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ai_platform_mcp.core.facts import Facts
+from ai_platform_mcp.core.facts import ClusterFacts, Facts
 from ai_platform_mcp.core.model import Value, digest_of
 
 
@@ -33,6 +33,8 @@ class Target(Value):
     cloud: str = ""
     region: str = ""
     site: str = ""
+    cluster_facts: ClusterFacts | None = None
+    """Filled in by the guard from the platform file, whatever a tool says; None where no such cluster is configured."""
 
 
 class Precondition(Value):
@@ -176,13 +178,17 @@ Step = Annotated[AnyStep, Field(discriminator="kind")]
 
 
 class Cost(Value):
-    """Money, in whole cents. ``basis`` names the price list and its date."""
+    """Money, in whole cents. ``basis`` names the price list and its date.
+
+    With ``at_most`` the amounts are the most that it can cost: the work may be admitted on something cheaper.
+    """
 
     currency: Literal["USD"] = "USD"
     hourly_cents: int
     total_cents: int | None = None
     budget_left_cents: int | None = None
     basis: str
+    at_most: bool = False
 
 
 class Risk(Value):

@@ -41,7 +41,7 @@ class _Seen:
 
 
 async def refine(draft: Draft, clusters: ClusterReader) -> Draft:
-    """Return the draft with the servers' diffs, warnings as risks, and one ObjectChange fact per step.
+    """Return the draft with the servers' diffs, warnings as risks, one ObjectChange per step, and the clusters' facts.
 
     Raises:
         Rejected, FieldConflict, Forbidden, CapabilityMissing, Unavailable: what a server said of a step.
@@ -58,10 +58,14 @@ async def refine(draft: Draft, clusters: ClusterReader) -> Draft:
     except BaseExceptionGroup as problems:
         raise _first_cause(problems) from None
     rows = [row for row in seen if row is not None]
+    facts = {row.name: row.facts for row in await clusters.clusters()} if draft.targets else {}
     changes = tuple(row.change for row in rows if row.change is not None)
     return draft.model_copy(
         update={
             "steps": tuple(row.step for row in rows),
+            "targets": tuple(
+                target.model_copy(update={"cluster_facts": facts.get(target.cluster)}) for target in draft.targets
+            ),
             "risks": (*draft.risks, *(risk for row in rows for risk in row.risks)),
             "facts": draft.facts.model_copy(update={"changes": (*draft.facts.changes, *changes)}),
         }

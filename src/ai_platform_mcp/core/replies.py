@@ -6,7 +6,7 @@ from typing import Any
 
 from ai_platform_mcp.core.decision import Decision
 from ai_platform_mcp.core.errors import Denied
-from ai_platform_mcp.core.plan import AnyStep, Plan
+from ai_platform_mcp.core.plan import AnyStep, Plan, Target
 from ai_platform_mcp.core.ports import PolicyEngine
 from ai_platform_mcp.core.records import ApprovalRecord, Operation
 
@@ -21,20 +21,30 @@ def plan_data(plan: Plan, decision: Decision, policy: PolicyEngine) -> dict[str,
         "plan_id": plan.id,
         "summary": plan.summary,
         "steps": steps,
-        "targets": [target.model_dump(exclude_defaults=True) for target in plan.targets],
+        "targets": [_target(target) for target in plan.targets],
         "decision": decision_data(decision, policy),
         "expires_at": plan.expires_at.isoformat(timespec="seconds"),
     }
     if len(plan.steps) > MAX_STEPS_SHOWN:
         data["omitted_steps"] = len(plan.steps) - MAX_STEPS_SHOWN
     if plan.cost is not None:
-        data["cost"] = plan.cost.model_dump(exclude_none=True)
+        data["cost"] = {
+            key: value for key, value in plan.cost.model_dump(exclude_none=True).items() if key != "at_most" or value
+        }
     if plan.reasons:
         data["reasons"] = list(plan.reasons)
     if plan.risks:
         data["risks"] = [risk.model_dump() for risk in plan.risks]
     if plan.evidence:
         data["evidence"] = [row.model_dump(exclude_defaults=True) for row in plan.evidence]
+    return data
+
+
+def _target(target: Target) -> dict[str, Any]:
+    """Return where the plan acts; of the cluster's policy facts only those that say anything."""
+    data = target.model_dump(exclude_defaults=True)
+    if not data.get("cluster_facts", True):
+        del data["cluster_facts"]
     return data
 
 

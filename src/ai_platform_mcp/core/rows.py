@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from ai_platform_mcp.core.facts import ClusterFacts
 from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.core.plan import Diff
 
@@ -21,6 +23,11 @@ class ClusterInfo(Value):
     cloud: str = ""
     region: str = ""
     sandbox: bool = False
+    facts: ClusterFacts = ClusterFacts()
+    device_hourly_cents: dict[str, int] = Field(default_factory=dict)
+    """Price of one device-hour here, by flavor or accelerator name, for flavors that carry no price themselves."""
+    price_basis: str = ""
+    """Where these prices come from."""
 
 
 class Page(Value):
@@ -156,6 +163,25 @@ class WorkloadRow(Value):
     created: datetime | None = None
 
 
+class NodeUse(NamedTuple):
+    """What runs on a node: its pods that have not ended, and the devices they ask for."""
+
+    pods: int
+    devices: int
+
+
+class HolderRow(Value):
+    """Who holds devices: the running pods of one model (or of no known model) in one namespace, counted."""
+
+    cluster: str
+    namespace: str
+    team: str
+    model: str
+    resource: str
+    pods: int
+    devices: int
+
+
 class Inventory(Value):
     """What one cluster has. ``age_seconds`` is how long ago its watches were last known to be current."""
 
@@ -169,6 +195,10 @@ class Inventory(Value):
     queues: tuple[QueueRow, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
     deployments: tuple[DeploymentRow, ...] = ()
+    node_use: Mapping[str, NodeUse] = Field(default_factory=dict[str, NodeUse])
+    """By node name; a node without pods is not in it. Empty until the pods have been read once."""
+    holders: tuple[HolderRow, ...] = ()
+    """Most devices first."""
     missing: tuple[str, ...] = ()
     """Kinds this cluster does not serve, so that the corresponding rows cannot exist."""
 

@@ -53,7 +53,8 @@ def _plan_lines(data: dict[str, Any]) -> list[str]:
     cost = data.get("cost")
     if cost:
         total = f", {dollars(cost['total_cents'])} in all" if cost.get("total_cents") is not None else ""
-        lines.append(f"  cost: {dollars(cost['hourly_cents'])} per hour{total} ({cost['basis']})")
+        most = "at most " if cost.get("at_most") else ""
+        lines.append(f"  cost: {most}{dollars(cost['hourly_cents'])} per hour{total} ({cost['basis']})")
     lines += [f"  why: {reason}" for reason in data.get("reasons", [])]
     lines += [f"  {risk['severity']}: {risk['text']}" for risk in data.get("risks", [])]
     decision = data["decision"]
