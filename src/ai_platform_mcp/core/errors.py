@@ -13,6 +13,7 @@
     │   └── FieldConflict       field_conflict       another manager owns a field of the object
     ├── Rejected                rejected             a backend understood the request and refuses it (schema, admission)
     ├── Forbidden               forbidden            the backend does not let this identity do that
+    │   └── CredentialMissing   credential_missing   the backend wants the caller's own credential, and there is none
     ├── CapabilityMissing       capability_missing   the cluster does not serve the API that this needs
     ├── Unavailable             unavailable          a backend cannot be reached or answers nonsense; worth a retry
     │   └── DeadlineExceeded    deadline_exceeded    a backend did not answer in time
@@ -120,6 +121,12 @@ class Forbidden(PlatformError):
     """The backend does not let this identity do that."""
 
     code = "forbidden"
+
+
+class CredentialMissing(Forbidden):
+    """A backend is reached only with the caller's own credential, and this call carries none. Nothing was sent."""
+
+    code = "credential_missing"
 
 
 class CapabilityMissing(PlatformError):

@@ -13,7 +13,14 @@ from typing import Literal
 
 import anyio
 
-from ai_platform_mcp.core.errors import Conflict, DeadlineExceeded, Misconfigured, OutcomeUnknown, PlatformError
+from ai_platform_mcp.core.errors import (
+    Conflict,
+    CredentialMissing,
+    DeadlineExceeded,
+    Misconfigured,
+    OutcomeUnknown,
+    PlatformError,
+)
 from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import CancelOperation, Commit, CreateVersion, Plan, SetAlias, SetTag, Step
 from ai_platform_mcp.core.ports import Journal, Writers
@@ -79,6 +86,8 @@ class Executor:
             record = StepRecord(step_id=step.id, state=outcome.state, version=outcome.version, note=outcome.note)
         except (TimeoutError, OutcomeUnknown, DeadlineExceeded) as lost:
             record, error = await self._settle(step, stamp, lost)
+        except CredentialMissing as waits:  # not failed: nothing was sent, and its owner can still finish it
+            record, error = StepRecord(step_id=step.id, state="unknown", note=waits.message), waits
         except PlatformError as failure:
             record, error = StepRecord(step_id=step.id, state="failed", note=failure.message), failure
         except Exception as bug:  # it may have happened after the request was sent: that too is unknown until read back

@@ -16,11 +16,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
 from ai_platform_mcp.core import replies
+from ai_platform_mcp.core.acting import acting_for
 from ai_platform_mcp.core.errors import (
     Conflict,
     NotFound,
@@ -49,6 +50,8 @@ from ai_platform_mcp.core.tool import (
     validate,
 )
 from ai_platform_mcp.core.wording import plan_text, status_text
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Guard:
         mutating = isinstance(tool, WriteTool)
         if mutating:
             entry.mode = "apply" if arguments.get("mode") == "apply" else "plan"
-        async with self._entered(entry, started, caller.principal, mutating=mutating):
+        async with self._entered(entry, started, caller, mutating=mutating):
             if tool is None:
                 raise NotFound(f"There is no tool {name!r}.", remedy=f"Tools: {', '.join(sorted(self.tools))}.")
             params = validate(tool.params, arguments)
@@ -117,7 +120,7 @@ class Guard:
         """
         started = time.monotonic()
         entry = self._recorder.entry("resources/read", {"uri": subject}, caller)
-        async with self._entered(entry, started, caller.principal, mutating=False):
+        async with self._entered(entry, started, caller, mutating=False):
             try:
                 with anyio.fail_after(self.options.read_seconds):
                     text = await read(self.readers)
@@ -126,15 +129,25 @@ class Guard:
             entry.outcome = "read"
             return text
 
+    async def peek(self, caller: Caller, read: Callable[[Readers], Awaitable[P]]) -> P:
+        """Read on the caller's behalf without an entry in the audit: what a stream repeats, completions, self-checks.
+
+        Raises:
+            PlatformError: every anticipated failure.
+        """
+        with acting_for(caller):
+            return await read(self.readers)
+
     @asynccontextmanager
     async def _entered(
-        self, entry: Recorder.Entry, started: float, principal: Principal, *, mutating: bool
+        self, entry: Recorder.Entry, started: float, caller: Caller, *, mutating: bool
     ) -> AsyncGenerator[None]:
-        """Limit what happens inside, and audit it whatever becomes of it; it counts as under way until it is audited."""
-        async with self._limiter.counted(principal, mutating=mutating) as admit:
+        """Act for the caller inside, within limits, and audit it whatever becomes of it: until then it is under way."""
+        async with self._limiter.counted(caller.principal, mutating=mutating) as admit:
             try:
                 await admit()
-                yield
+                with acting_for(caller):
+                    yield
             except PlatformError as error:
                 entry.outcome = error.code
                 raise

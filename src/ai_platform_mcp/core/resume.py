@@ -6,12 +6,14 @@ import logging
 import time
 from typing import Literal
 
+from ai_platform_mcp.core.acting import acting_for_owner
 from ai_platform_mcp.core.decision import Decision
 from ai_platform_mcp.core.errors import PlatformError
 from ai_platform_mcp.core.executor import Executor
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Plan
 from ai_platform_mcp.core.ports import Journal
+from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.recorder import Recorder
 from ai_platform_mcp.core.records import Operation
 from ai_platform_mcp.core.tool import Caller
@@ -38,7 +40,8 @@ class Resumer:
         """Take over what nobody executes any more: read back, perform what is missing, or mark it as interrupted.
 
         The decision in force is the one the plan was begun under; an operation without one is marked, not finished. One
-        whose backend cannot be asked stays unknown, for a later attempt, and does not keep the others waiting.
+        whose backend cannot be asked stays unknown, for a later attempt, and does not keep the others waiting. Each is
+        resumed on behalf of its owner, never of whoever asks: one that needs its owner's credential waits for them.
         """
         return [await self._one(operation, caller) for operation in await self._journal.claim_unfinished()]
 
@@ -52,7 +55,8 @@ class Resumer:
                 resumed = await self._close(operation, "interrupted", INTERRUPTED)
             else:
                 entry.judged(operation.plan, stored.decision)
-                resumed = await self.execute(operation.plan, stored.decision, before=operation)
+                with acting_for_owner(_owner(stored.principal, caller)):
+                    resumed = await self.execute(operation.plan, stored.decision, before=operation)
             entry.outcome = resumed.state
         except PlatformError as error:
             log.warning("Operation %s cannot be resumed now: %s", operation.id, error.message)
@@ -76,6 +80,11 @@ class Resumer:
         if operation is None:
             raise RuntimeError(f"The journal lost operation {operation_id}.")
         return operation
+
+
+def _owner(recorded: Principal, caller: Caller) -> Caller:
+    """Return on whose behalf an operation is resumed: its owner, with the credential only where they ask themselves."""
+    return caller if caller.principal.id == recorded.id else Caller(recorded, caller.request_id)
 
 
 INTERRUPTED: type_json = {

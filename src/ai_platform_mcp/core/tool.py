@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar, cast, runtime_checkable
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value, type_json
-from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.principal import Credential, Principal
 from ai_platform_mcp.core.redact import redact
 
 if TYPE_CHECKING:
@@ -49,10 +49,15 @@ class Result(Value):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, and what a plan may know of the moment."""
+    """Who calls, and what a plan may know of the moment.
+
+    ``credential`` is the token they came in with, None where there was none: over stdio, or when somebody else's process
+    takes up what they began.
+    """
 
     principal: Principal
     request_id: str
+    credential: Credential | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
