@@ -15,7 +15,10 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
+from ai_platform_mcp.adapters.kubernetes.credentials import fingerprint, why_refused
+from ai_platform_mcp.adapters.kubernetes.identity import SERVICE, AccessMode, Identity, Naming
 from ai_platform_mcp.adapters.kubernetes.knock import knock
+from ai_platform_mcp.adapters.kubernetes.session import own_session
 from ai_platform_mcp.core.errors import DeadlineExceeded, InvalidInput, Misconfigured, Unavailable
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.core.rows import ClusterInfo
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _RENEW_SECONDS = 10.0
 """At most one reload of credentials per cluster in this time, so that a wrong password does not become a storm."""
-_IDLE_SECONDS = 4.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -37,6 +39,7 @@ class ClusterConfig:
 
     ``context`` empty means the named file's own current context. Times are seconds: ``request_seconds`` bounds a whole
     call with its retries, ``connect_seconds`` one attempt to open a connection. ``pool`` limits open connections.
+    ``access`` says as whom callers are let through, ``naming`` how they are called there when impersonated.
     """
 
     info: ClusterInfo
@@ -46,6 +49,8 @@ class ClusterConfig:
     request_seconds: float = 15.0
     connect_seconds: float = 3.0
     pool: int = 32
+    access: AccessMode = "service"
+    naming: Naming = Naming()
 
 
 @dataclass
@@ -56,11 +61,32 @@ class Connection:
     client: ApiClient
     connector: TCPConnector
     host: str
+    identity: str = ""
+    """The fingerprint of server and certificates: where it changes, only a new client helps."""
     made_at: float = field(default_factory=time.monotonic)
 
     async def authorization(self, headers: dict[str, str]) -> None:
-        """Put the credentials into ``headers``; tokens that are about to expire are refreshed first."""
-        await self.client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        """Put the credentials into ``headers``; tokens that are about to expire are refreshed first.
+
+        Raises:
+            Unavailable: they cannot be refreshed: the token file is gone, or a plugin fails.
+        """
+        try:
+            await self.client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        except Exception as problem:  # loaders raise whatever a file or a plugin makes of them
+            raise Unavailable(
+                f"The credentials of cluster {self.config.info.name!r} could not be refreshed.",
+                cause=untrusted(f"{type(problem).__name__}: {problem}"),
+                remedy="Check the token file or the credential plugin that its settings name, and log in again.",
+            ) from problem
+        if "authorization" in headers:
+            headers["authorization"] = headers["authorization"].strip()  # a token file ends with a newline
+
+    async def why_refused(self, ahead_seconds: float) -> str:
+        """Return what is wrong with these credentials as far as can be seen from here."""
+        return await anyio.to_thread.run_sync(
+            why_refused, self.client.configuration, ahead_seconds, abandon_on_cancel=True
+        )
 
     async def aclose(self) -> None:
         """Close the client and its connections."""
@@ -78,6 +104,7 @@ class Connections:
         for config in configs:
             _check(config)
         self._open: dict[str, Connection] = {}
+        self._bare: dict[str, Connection] = {}
         self._retired: list[Connection] = []
         self._locks: dict[str, anyio.Lock] = {name: anyio.Lock() for name in self._configs}
 
@@ -114,19 +141,34 @@ class Connections:
                 self._open[cluster] = await _connect(config)
             return self._open[cluster]
 
-    async def renew(self, cluster: str, old: Connection) -> bool:
+    async def bare(self, cluster: str) -> Connection:
+        """Return a connection of its own without any credentials of ours, for requests that carry the caller's.
+
+        A client certificate would be believed before the token, and everybody would be the same user.
+
+        Raises:
+            Misconfigured: a token could be read on the way to this cluster.
+        """
+        config = self.config(cluster)
+        async with self._locks[cluster]:
+            if cluster not in self._bare:
+                self._bare[cluster] = await _connect(config, bare=True)
+            return self._bare[cluster]
+
+    async def renew(self, cluster: str, old: Connection, sent_at: float) -> bool:
         """Load the credentials anew after the server refused them; False where they are too new for that to help.
 
+        ``sent_at``: monotonic time of the refused request; where another caller renewed them since, nothing is loaded.
         The old client stays open until ``aclose``: other requests may still be under way on it.
         """
         config = self.config(cluster)
         async with self._locks[cluster]:
-            if self._open.get(cluster) is not old:
+            if self._open.get(cluster) is not old or old.made_at > sent_at:
                 return True
             if time.monotonic() - old.made_at < _RENEW_SECONDS:
                 return False
             fresh = await _connect(config)
-            if fresh.client.configuration.cert_file == old.client.configuration.cert_file:
+            if fresh.identity == old.identity:
                 old.client.configuration.api_key.update(fresh.client.configuration.api_key)
                 old.made_at = fresh.made_at
                 await fresh.aclose()
@@ -137,8 +179,9 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close every client."""
-        connections = [*self._open.values(), *self._retired]
+        connections = [*self._open.values(), *self._bare.values(), *self._retired]
         self._open.clear()
+        self._bare.clear()
         self._retired.clear()
         for connection in connections:
             await connection.aclose()
@@ -153,11 +196,12 @@ def _check(config: ClusterConfig) -> None:
         )
 
 
-async def _connect(config: ClusterConfig) -> Connection:
+async def _connect(config: ClusterConfig, *, bare: bool = False) -> Connection:
     """Load credentials and build the client; files, TLS context and the import (0.9 s) stay off the event loop."""
     _check_file(config)
     if config.kubeconfig is not None:
         await knock(config.info.name, config.kubeconfig, config.context)
+    named = SERVICE
     await anyio.to_thread.run_sync(_import_client, abandon_on_cancel=True)  # its time is not the cluster's
     try:
         with anyio.fail_after(config.request_seconds):
@@ -165,16 +209,19 @@ async def _connect(config: ClusterConfig) -> Connection:
             if config.in_cluster:
                 await anyio.to_thread.run_sync(_load_in_cluster, configuration, abandon_on_cancel=True)
             else:
-                await _load_kubeconfig(config, configuration)
-            client = await anyio.to_thread.run_sync(_client, configuration, abandon_on_cancel=True)
-            connector = _own_connector(config, client)
+                named = await _load_kubeconfig(config, configuration)
+            if bare:
+                _strip(config, configuration)
+            client = await _client_of(config, configuration)
+            connector = own_session(client, config.pool)
+            identity = await anyio.to_thread.run_sync(fingerprint, configuration, abandon_on_cancel=True)
     except TimeoutError:
         raise DeadlineExceeded(
             f"The credentials of cluster {config.info.name!r} could not be had in {config.request_seconds:g} s.",
             cause="A credential plugin of its kubeconfig does not answer.",
             remedy="Run the plugin's command in a terminal and log in, then try again.",
         ) from None
-    return Connection(config, client, connector, host=str(configuration.host))
+    return Connection(config, client, connector, str(configuration.host), identity)
 
 
 def _check_file(config: ClusterConfig) -> None:
@@ -209,7 +256,7 @@ def _load_in_cluster(configuration: Configuration) -> None:
         ) from problem
 
 
-async def _load_kubeconfig(config: ClusterConfig, configuration: Configuration) -> None:
+async def _load_kubeconfig(config: ClusterConfig, configuration: Configuration) -> Identity:
     from kubernetes.aio.config import ConfigException, load_kube_config
 
     try:
@@ -229,6 +276,38 @@ async def _load_kubeconfig(config: ClusterConfig, configuration: Configuration) 
     configuration.refresh_api_key_hook = _refresher(loader)
     if urlsplit(str(configuration.host)).hostname in _LOOPBACK:
         configuration.client_session_kwargs = {"trust_env": False}  # no proxy of the environment for this machine
+    return _named(config, getattr(loader, "_user", None))
+
+
+def _named(config: ClusterConfig, user: Any) -> Identity:
+    """Return whom the kubeconfig's user says to act as. Where callers are impersonated this is cleared: they are named instead.
+
+    Raises:
+        Misconfigured: it names groups or more without naming a user.
+    """
+    found = {key: user.safe_get(key) for key in ("as", "as-uid", "as-groups", "as-user-extra")} if user else {}
+    if not any(found.values()):
+        return SERVICE
+    if config.access == "impersonate":
+        _log.warning("The kubeconfig user of cluster %r has `as:`; callers are impersonated instead.", config.info.name)
+        return SERVICE
+    if not found["as"]:
+        raise Misconfigured(
+            f"The kubeconfig user of cluster {config.info.name!r} names groups to act as, and no user.",
+            remedy="Add `as:` to that user, or take `as-groups`, `as-uid` and `as-user-extra` out.",
+        )
+    extra = found["as-user-extra"]
+    return Identity(
+        "service",
+        user=str(found["as"]),
+        groups=tuple(str(group) for group in _listed(found["as-groups"])),
+        uid=str(found["as-uid"] or ""),
+        extra=tuple((str(key), str(value)) for key in extra or () for value in _listed(extra[key])),
+    )
+
+
+def _listed(node: Any) -> list[Any]:
+    return list(getattr(node, "value", node) or ())
 
 
 def _demand_credentials(config: ClusterConfig, configuration: Configuration, loader: Any) -> None:
@@ -262,24 +341,20 @@ def _refresher(loader: Any) -> Any:
     return refresh
 
 
+async def _client_of(config: ClusterConfig, configuration: Configuration) -> ApiClient:
+    try:
+        return await anyio.to_thread.run_sync(_client, configuration, abandon_on_cancel=True)
+    except OSError as problem:  # SSLError is one
+        raise Misconfigured(
+            f"The certificates of cluster {config.info.name!r} cannot be used.",
+            cause=untrusted(str(problem)),
+            remedy="Check certificate-authority, client-certificate and client-key in its kubeconfig.",
+        ) from problem
+
+
 def _client(configuration: Configuration) -> ApiClient:
     from kubernetes.aio.client import ApiClient
 
     client = ApiClient(configuration)
     client.user_agent = "ai-platform-mcp"
     return client
-
-
-def _own_connector(config: ClusterConfig, client: ApiClient) -> TCPConnector:
-    """Give the client a connection pool that drops idle connections before servers do.
-
-    A request on a connection that the server just closed is lost without an answer; uvicorn closes after 5 s, the
-    client's own pool keeps for 15 s.
-    """
-    from aiohttp import TCPConnector
-
-    rest = client.rest_client
-    connector = TCPConnector(limit=config.pool, ssl=rest.ssl_context, keepalive_timeout=_IDLE_SECONDS)
-    extra = dict(client.configuration.client_session_kwargs or {})
-    client.configuration.client_session_kwargs = {**extra, "connector": connector}
-    return connector

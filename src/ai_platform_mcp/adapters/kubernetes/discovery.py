@@ -64,6 +64,7 @@ class Discovery:
 
     def __init__(self, transport: Transport):
         self._transport = transport
+        transport.when_missing = self.forget  # an API group can be removed while its catalogue is fresh
         self._catalogues: dict[str, _Catalogue] = {}
         self._failures: dict[str, tuple[float, PlatformError]] = {}
         self._locks: dict[str, anyio.Lock] = {}
@@ -124,7 +125,7 @@ class Discovery:
             return known
         asked_at = time.monotonic()
         async with self._locks.setdefault(cluster, anyio.Lock()):
-            known = self._catalogues.get(cluster)
+            known = self._catalogues.get(cluster)  # another caller may have read it while this one waited
             if known is not None and known.age() <= fresh_seconds:
                 return known
             failed_at, failure = self._failures.get(cluster) or (0.0, None)

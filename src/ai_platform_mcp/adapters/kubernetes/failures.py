@@ -26,16 +26,37 @@ _MANAGER = re.compile(r'conflict with "([^"]+)"')
 _RBAC = re.compile(r"\bcannot \S+ (resource|path)\b|\bcannot impersonate\b|^forbidden:|attempting to grant")
 
 
+_LOG_IN = "Log in again so that the kubeconfig holds fresh credentials; the next call loads them."
+
+
 class HistoryExpired(InvalidInput):
     """A page token or resourceVersion is older than the server's memory (410): the list must be begun anew."""
 
 
-class Throttled(Unavailable):
-    """The server sheds load (429). ``retry_after`` is the wait in seconds that it asks for, None where it names none."""
+class Unauthenticated(Forbidden):
+    """The server does not accept who we are (401, or our certificate): not a matter of rights, and new credentials help."""
 
-    def __init__(self, message: str, *, retry_after: float | None, **more: Any):
+
+class Unreached(Unavailable):
+    """The request never reached the server, so even a write that must not be repeated may be sent again."""
+
+
+class Throttled(Unavailable):
+    """The server asks for time. ``retry_after`` is the wait in seconds that it asks for, None where it names none.
+
+    ``shed``: it did not begin with the request (429), so even a write that must not be repeated may be sent again.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None, shed: bool = False, **more: Any):
         super().__init__(message, **more)
         self.retry_after = retry_after
+        self.shed = shed
+
+
+class Distrusted(Unavailable):
+    """We do not accept the server's certificate. Trying again does not help before somebody acts."""
+
+    retryable = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,8 @@ class Refusal:
     code: int
     status: type_json
     retry_after: float | None = None
+    hint: str = ""
+    """What is wrong with our credentials as far as we see ourselves."""
 
     @property
     def message(self) -> str:
@@ -91,10 +114,10 @@ def to_error(refusal: Refusal) -> PlatformError:
 
 
 def _unauthorized(refusal: Refusal) -> PlatformError:
-    return Forbidden(
+    return Unauthenticated(
         f"Cluster {refusal.cluster!r} does not accept the credentials (401).",
-        cause="The token or certificate of its kubeconfig has expired or was withdrawn.",
-        remedy="Log in again so that the kubeconfig holds fresh credentials; the next call loads them.",
+        cause=refusal.hint or "The token or certificate of its kubeconfig has expired or was withdrawn.",
+        remedy=_LOG_IN,
         details=refusal.details,
     )
 
@@ -182,6 +205,7 @@ def _throttled(refusal: Refusal) -> PlatformError:
         remedy=f"Try again in {refusal.retry_after or 1:g} s.",
         details=refusal.details,
         retry_after=refusal.retry_after,
+        shed=True,
     )
 
 
@@ -209,6 +233,43 @@ def _rejected(refusal: Refusal) -> PlatformError:
         remedy="Correct what the cause names; the schema or an admission rule of the cluster demands it.",
         details=details,
     )
+
+
+def unreached(cluster: str, what: str, cause: str) -> Unreached:
+    """Return the error for a request that never reached the server."""
+    fault = unavailable(cluster, what, cause)
+    return Unreached(fault.message, cause=fault.cause, remedy=fault.remedy, details=fault.details)
+
+
+def unwelcome(cluster: str, cause: str, hint: str) -> Unauthenticated:
+    """Return the error for a server that refuses our certificate in the TLS handshake."""
+    return Unauthenticated(
+        f"Cluster {cluster!r} does not accept the client certificate.",
+        cause=f"{hint} {untrusted(cause)}".strip(),
+        remedy=_LOG_IN,
+        details={"cluster": cluster},
+    )
+
+
+def distrusted(cluster: str, cause: str) -> Distrusted:
+    """Return the error for a server whose certificate we do not accept, with what to do about it."""
+    return Distrusted(
+        f"Cluster {cluster!r} shows a certificate that is not trusted; nothing was sent to it.",
+        cause=untrusted(cause),
+        remedy=next((remedy for text, remedy in _CERTIFICATES if text in cause), _UNKNOWN_AUTHORITY),
+        details={"cluster": cluster},
+    )
+
+
+_UNKNOWN_AUTHORITY = (
+    "Put the cluster's present authority into certificate-authority of its kubeconfig (log in again): it was rotated, or "
+    "somebody stands between. Do not switch verification off."
+)
+_CERTIFICATES = (
+    ("not yet valid", "Set this machine's clock right; if it is right, the server's certificate was made too early."),
+    ("has expired", "Have the server's certificate renewed; if it was, check this machine's clock."),
+    ("mismatch", "Use the name that the certificate is for as `server`, or set `tls-server-name`, in its kubeconfig."),
+)
 
 
 def unavailable(cluster: str, what: str, cause: str) -> Unavailable:

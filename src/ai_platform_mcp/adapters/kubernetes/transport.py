@@ -8,22 +8,48 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import anyio
 import stamina
 
+from ai_platform_mcp.adapters.http_clock import clock_difference, retry_after
 from ai_platform_mcp.adapters.kubernetes.connection import Connection, Connections
-from ai_platform_mcp.adapters.kubernetes.failures import Refusal, Throttled, to_error, unavailable, unknown
-from ai_platform_mcp.adapters.kubernetes.wire import Received, Silent, Unsent, exchange, streaming
-from ai_platform_mcp.core.errors import DeadlineExceeded, OutcomeUnknown, PlatformError, Unavailable
+from ai_platform_mcp.adapters.kubernetes.failures import (
+    Distrusted,
+    Refusal,
+    Throttled,
+    Unreached,
+    distrusted,
+    to_error,
+    unavailable,
+    unknown,
+    unreached,
+    unwelcome,
+)
+from ai_platform_mcp.adapters.kubernetes.wire import (
+    Received,
+    Silent,
+    Unsent,
+    Untrusted,
+    Unwelcome,
+    exchange,
+    streaming,
+)
+from ai_platform_mcp.core.errors import (
+    CapabilityMissing,
+    Conflict,
+    DeadlineExceeded,
+    NotFound,
+    OutcomeUnknown,
+    PlatformError,
+    Unavailable,
+)
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.permit import require_permit
 from ai_platform_mcp.core.redact import untrusted
@@ -31,6 +57,8 @@ from ai_platform_mcp.core.redact import untrusted
 _REVIEWS = re.compile(r"^/apis/authorization\.k8s\.io/v1/selfsubject(access|rules)reviews$")
 _CONNECTS = re.compile(r"/(pods|services|nodes)/[^/]+/(exec|attach|portforward|proxy)(/|$)")
 _WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')
+_Ending = Received | Unsent | Silent | Unavailable
+"""What comes of one attempt: an answer, nothing sent, sent and no answer, or credentials that cannot be had."""
 _ATTEMPTS = 3
 _LONGEST_WAIT = 10.0
 """A ``Retry-After`` beyond this many seconds is not waited for: the caller is told instead."""
@@ -114,6 +142,8 @@ class Transport:
 
     def __init__(self, connections: Connections):
         self._connections = connections
+        self.when_missing: Callable[[str], None] = lambda cluster: None
+        """Called with a cluster that answered that it does not serve a path: what is known of its APIs is out of date."""
 
     @property
     def connections(self) -> Connections:
@@ -123,7 +153,8 @@ class Transport:
     async def call(self, cluster: str, request: Request, *, seconds: float | None = None) -> Answer:
         """Send a request and return the answer, within ``seconds`` (the cluster's ``request_seconds`` where None).
 
-        Reads and idempotent writes are tried again after connection failures, 429 and 5xx, with jitter.
+        Reads and idempotent writes are tried again after connection failures, 429 and 5xx, with jitter; other writes only
+        where the server did not begin with them (no connection, 429). Refused credentials are loaded anew once.
 
         Raises:
             Forbidden: it is a write and no permit is open (nothing was sent), or the cluster does not allow it.
@@ -150,8 +181,10 @@ class Transport:
 
     async def _call_retrying(self, cluster: str, request: Request, attempts: _Attempts) -> Answer:
         def again(problem: Exception) -> bool | float:
-            repeatable = (request.reads or request.idempotent) and not request.once
-            if not isinstance(problem, Unavailable | OutcomeUnknown) or not repeatable:
+            if request.once or not isinstance(problem, Unavailable | OutcomeUnknown) or isinstance(problem, Distrusted):
+                return False
+            not_begun = isinstance(problem, Unreached) or (isinstance(problem, Throttled) and problem.shed)
+            if not (request.reads or request.idempotent or not_begun):
                 return False
             wait = problem.retry_after if isinstance(problem, Throttled) else None
             if wait is None:
@@ -168,35 +201,41 @@ class Transport:
 
     async def _once(self, cluster: str, request: Request, attempts: _Attempts) -> Answer:
         connection = await self._connections.get(cluster)
-        error: PlatformError
+        sent_at = time.monotonic()
+        ending = await self._exchange(connection, request, attempts)
+        if isinstance(ending, Received) and ending.code < 300:
+            return Answer(ending.code, ending.body or {}, _warnings(ending))
         try:
-            attempts.under_way = True
-            received = await exchange(
-                connection,
-                request.method,
-                request.target,
-                await self._headers(connection, request),
-                request.body,
-                accept_text=request.accept == "*/*",
-            )
-            if received.code < 300:
-                return Answer(received.code, received.body or {}, _warnings(received))
-            if received.code == 401 and not attempts.renewed:
+            if _about_credentials(ending) and not attempts.renewed:
                 attempts.renewed = True
-                if await self._connections.renew(cluster, connection):
+                if await self._connections.renew(cluster, connection, sent_at):
                     return await self._once(cluster, request, attempts)
-            error = to_error(_refusal(cluster, request, received))
-        except Unsent as problem:
-            error = unavailable(cluster, request.what, str(problem))
-        except Silent as problem:
-            error = (unavailable if request.reads else unknown)(cluster, request.what, str(problem))
+            error = await self._error(connection, request, ending)
+        except PlatformError as problem:
+            error = problem
         attempts.under_way = False
         attempts.cause = error.cause
         if isinstance(error, OutcomeUnknown):
             attempts.unanswered = True
-        elif isinstance(error, Unavailable) and attempts.unanswered and not request.reads:
+        elif attempts.unanswered and not _settles(request, error):
             error = unknown(cluster, request.what, f"an earlier attempt was sent and not answered; then: {error.cause}")
         raise error
+
+    async def _error(self, connection: Connection, request: Request, ending: _Ending) -> PlatformError:
+        error = await _meaning(connection, request, ending)
+        if isinstance(error, CapabilityMissing):
+            self.when_missing(connection.config.info.name)
+        return error
+
+    async def _exchange(self, connection: Connection, request: Request, attempts: _Attempts) -> _Ending:
+        try:
+            headers = await self._headers(connection, request)
+            attempts.under_way = True
+            return await exchange(
+                connection, request.method, request.target, headers, request.body, accept_text=request.accept == "*/*"
+            )
+        except (Unsent, Silent, Unavailable) as problem:
+            return problem
 
     @asynccontextmanager
     async def watch(
@@ -213,6 +252,7 @@ class Transport:
         if not request.reads or request.method != "GET":
             raise ValueError("a watch is a GET")
         connection = await self._connections.get(cluster)
+        sent_at = time.monotonic()
         headers = await self._headers(connection, request)
         seconds = self._connections.config(cluster).request_seconds
         try:
@@ -221,11 +261,13 @@ class Transport:
             ) as events:
                 if isinstance(events, Received):
                     if events.code == 401:
-                        await self._connections.renew(cluster, connection)
-                    raise to_error(_refusal(cluster, request, events))
+                        await self._connections.renew(cluster, connection, sent_at)
+                    raise await self._error(connection, request, events)
                 yield events
         except (Unsent, Silent) as problem:
-            raise unavailable(cluster, request.what, str(problem)) from problem
+            if _about_credentials(problem):
+                await self._connections.renew(cluster, connection, sent_at)
+            raise await self._error(connection, request, problem) from problem
 
     async def _headers(self, connection: Connection, request: Request) -> dict[str, str]:
         headers = {
@@ -251,14 +293,40 @@ def _with_impersonation(headers: dict[str, str], who: Impersonation) -> Any:
     return several
 
 
-def _refusal(cluster: str, request: Request, received: Received) -> Refusal:
-    return Refusal(
-        cluster=cluster,
-        what=request.what,
-        write=not request.reads,
-        code=received.code,
-        status=received.status,
-        retry_after=_seconds(received.headers.get("Retry-After")),
+def _about_credentials(ending: _Ending) -> bool:
+    """Whether loading token, certificates and authority anew may change what came of the request."""
+    return isinstance(ending, Untrusted | Unwelcome) or (isinstance(ending, Received) and ending.code == 401)
+
+
+def _settles(request: Request, error: PlatformError) -> bool:
+    """Whether a refusal also says what became of an earlier attempt that was not answered: only a gone object does."""
+    return request.reads or (request.method == "DELETE" and isinstance(error, NotFound | Conflict))
+
+
+async def _meaning(connection: Connection, request: Request, ending: _Ending) -> PlatformError:
+    """Return the error that an ending other than success means."""
+    cluster = connection.config.info.name
+    if isinstance(ending, Untrusted):
+        return distrusted(cluster, str(ending))
+    if isinstance(ending, Unwelcome):
+        return unwelcome(cluster, str(ending), await connection.why_refused(0.0))
+    if isinstance(ending, Unsent):
+        return unreached(cluster, request.what, str(ending))
+    if isinstance(ending, Silent):
+        return (unavailable if request.reads else unknown)(cluster, request.what, str(ending))
+    if isinstance(ending, Unavailable):
+        return ending
+    hint = await connection.why_refused(clock_difference(ending.headers)) if ending.code == 401 else ""
+    return to_error(
+        Refusal(
+            cluster=cluster,
+            what=request.what,
+            write=not request.reads,
+            code=ending.code,
+            status=ending.status,
+            retry_after=retry_after(ending.headers),
+            hint=hint,
+        )
     )
 
 
@@ -266,17 +334,3 @@ def _warnings(received: Received) -> tuple[str, ...]:
     """Return the texts of ``299 - "text"`` headers, cut (they come from the cluster)."""
     texts = [text for header in received.warnings for text in _WARNING.findall(header)]
     return tuple(untrusted(re.sub(r"\\(.)", r"\1", text), 300) for text in texts[:10])
-
-
-def _seconds(header: str | None) -> float | None:
-    """Return ``Retry-After`` in seconds (RFC 9110 §10.2.3: a number or a date), None where there is none."""
-    if not header:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

@@ -1,8 +1,10 @@
-"""One exchange over the official client, and the three ways it can end: an answer, nothing sent, or sent and no answer."""
+"""One exchange over the official client, and the ways it can end: an answer, nothing sent, or sent and no answer."""
 
 from __future__ import annotations
 
 import json
+import re
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,15 +13,27 @@ from typing import Any, cast
 import anyio
 
 from ai_platform_mcp.adapters.kubernetes.connection import Connection
+from ai_platform_mcp.adapters.kubernetes.session import Redirected
 from ai_platform_mcp.core.model import type_json
 
 _MOST_BYTES = 64 * 1024 * 1024
 """No list page comes near this; whoever sends more is no API server."""
 _MOST_ERROR_BYTES = 1024 * 1024
+_MOST_EVENT_BYTES = 16 * 1024 * 1024
+"""One watch event holds one object; etcd takes objects of up to 1.5 MiB."""
+_REFUSED_CERTIFICATE = re.compile(r"ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)", re.IGNORECASE)
 
 
 class Unsent(Exception):
     """The request never reached the server: name, route, TLS or connection failed."""
+
+
+class Untrusted(Unsent):
+    """We do not accept the server's certificate; nothing was sent."""
+
+
+class Unwelcome(Unsent):
+    """The server does not accept our certificate. It says so in the TLS handshake, before it reads any request."""
 
 
 class Silent(Exception):
@@ -55,14 +69,30 @@ async def exchange(
         good = 200 <= response.status < 300
         data = await _read(response, _MOST_BYTES if good else _MOST_ERROR_BYTES)
         document = _decode(data)
-        if good and document is None and not accept_text:
-            raise Silent(f"HTTP {response.status} with a body that is no JSON object ({_kind(response)})")
+        if good and not accept_text:
+            _demand_object(response, document, target)
         return Received(
             code=int(response.status),
             headers=response.headers,
             warnings=tuple(str(text) for text in response.headers.getall("Warning", ())),
             body=document,
         )
+
+
+def _demand_object(response: Any, document: type_json | None, target: str) -> None:
+    """Refuse an answer that no API server gives: a login page, another service's JSON, a failure that says 200.
+
+    Raises:
+        Silent: everything below /api and /apis has a kind; who believes less takes a proxy's page for an empty cluster.
+    """
+    if document is None:
+        raise Silent(f"HTTP {response.status} with a body that is no JSON object ({_kind(response)})")
+    if not target.startswith("/api"):
+        return
+    if not isinstance(document.get("kind"), str):
+        raise Silent(f"HTTP {response.status} with JSON that is no Kubernetes object ({_kind(response)})")
+    if document["kind"] == "Status" and document.get("status") == "Failure":
+        raise Silent(f"HTTP {response.status} with a status that says Failure")
 
 
 @asynccontextmanager
@@ -109,18 +139,29 @@ async def _opened(
                 body=body,
                 _request_timeout=cast(Any, timeout),  # passed on to aiohttp; the annotation knows seconds only
             )
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as problem:
-        raise Unsent(str(problem) or type(problem).__name__) from problem
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
-        raise Silent(str(problem) or type(problem).__name__) from problem
+    except (aiohttp.ClientError, Redirected, TimeoutError, OSError, ValueError) as problem:
+        raise _meaning(problem) from problem
     response = answer.response
     try:
         yield response
-    except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
         raise Silent(f"the answer broke off: {problem or type(problem).__name__}") from problem
     finally:
         # After a whole body the connection is back in the pool already; otherwise it must not be used again.
         response.close()
+
+
+def _meaning(problem: Exception) -> Unsent | Silent:
+    """Return which of the endings a failure before the head of the answer is."""
+    import aiohttp
+
+    text = str(problem) or type(problem).__name__
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError):
+        return Untrusted(str(problem.certificate_error) or text)
+    if isinstance(problem, OSError | ssl.SSLError) and _REFUSED_CERTIFICATE.search(text):
+        return Unwelcome(text)
+    never = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, Redirected)
+    return Unsent(text) if isinstance(problem, never) else Silent(text)
 
 
 async def _read(response: Any, most: int) -> bytes:
@@ -137,15 +178,19 @@ async def _read(response: Any, most: int) -> bytes:
 
 
 async def _lines(response: Any) -> AsyncIterator[type_json]:
-    rest = b""
+    begun: list[bytes] = []  # joined once per line: an event that comes in many pieces must not be copied for each
+    size = 0
     async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-        if len(rest) > _MOST_BYTES:
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        for line in others:
+            if event := b"".join(begun).strip():
+                yield _event(event)
+            begun, size = [line], len(line)
+        if size > _MOST_EVENT_BYTES:
             raise Silent("a watch event without an end")
-        for line in lines:
-            if line.strip():
-                yield _event(line)
-    if rest.strip():
+    if rest := b"".join(begun).strip():
         yield _event(rest)
 
 
@@ -159,7 +204,7 @@ def _event(line: bytes) -> type_json:
 def _decode(data: bytes) -> type_json | None:
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast(type_json, found) if isinstance(found, dict) else None
 
