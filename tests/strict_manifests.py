@@ -13,7 +13,10 @@ from ai_platform_mcp.sandbox.kube.schema import kinds, schema_for
 from released_crds import CRDS, released_schema, verdict
 
 EVERYTHING = Capabilities(
-    kinds=frozenset(f"{k.api_version}/{k.kind}" for k in kinds()), kubernetes_minor=36, standard_canary=True
+    kinds=frozenset(f"{k.api_version}/{k.kind}" for k in kinds()),
+    kubernetes_minor=36,
+    standard_canary=True,
+    llm_groups=True,
 )
 ORIGIN = Origin(
     model="vision-v3",

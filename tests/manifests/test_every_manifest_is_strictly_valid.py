@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import strict_manifests as s
 from ai_platform_mcp.core.errors import InvalidInput
-from ai_platform_mcp.manifests import argo, dra, edge, kserve, kueue, routing, trainer
+from ai_platform_mcp.manifests import argo, dra, edge, kserve, kueue, llm, routing, trainer
 from ai_platform_mcp.manifests.common import Origin
 
 few = settings(max_examples=25, deadline=None)
@@ -61,23 +61,45 @@ def test_an_inference_service_is_valid_and_uses_only_its_modes_canary_field(e: k
 
 
 @few
-@given(s.dns(40), s.computes(), st.integers(1, 4), st.booleans(), s.origins)
-def test_a_language_model_is_valid(
-    name: str, compute: kserve.Compute, tensor: int, picks: bool, origin: Origin
+@given(
+    s.dns(40),
+    s.computes(),
+    st.integers(1, 4),
+    st.sampled_from(llm.SCHEMES),
+    st.none() | st.integers(0, 100),
+    st.booleans(),
+    st.booleans(),
+    s.origins,
+)
+def test_a_language_model_is_valid_in_the_version_that_is_served(
+    name: str,
+    compute: kserve.Compute,
+    tensor: int,
+    scheme: str,
+    weight: int | None,
+    old: bool,
+    picks: bool,
+    origin: Origin,
 ) -> None:
     assume(compute.claim_template or compute.accelerators >= tensor)
-    model = kserve.LanguageModel(
+    model = llm.LanguageModel(
         name=name,
         namespace="llm",
-        uri="hf://org/model",
+        uri=f"{scheme}://org/model",
         served_name="m",
         compute=compute,
         tensor_parallel=tensor,
-        scheduler=picks,
+        group="" if weight is None else "m",
+        weight=weight or 0,
     )
-    made = kserve.llm_inference_service(model, origin, s.EVERYTHING)
+    absent = [f"{llm.APIS[0]}/{llm.KIND}"] if old else []
+    absent += [] if picks else [f"{routing.POOL_API}/InferencePool"]
+    made = llm.llm_inference_service(model, origin, s.without(*absent))
     s.assert_strictly_valid(made)
+    assert made["apiVersion"] == llm.APIS[old]
     assert not {"replicas", "scaling"} <= made["spec"].keys()
+    assert ("scheduler" in made["spec"]["router"]) == picks
+    assert made["spec"]["router"]["route"] == ({} if weight is None else {"group": "m", "weight": weight})
 
 
 @few

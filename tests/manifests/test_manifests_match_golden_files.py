@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import strict_manifests as s
-from ai_platform_mcp.manifests import argo, common, dra, edge, kserve, kueue, litellm, routing, trainer
+from ai_platform_mcp.manifests import argo, common, dra, edge, kserve, kueue, litellm, llm, routing, trainer
 
 GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "sha256:" + "a1" * 32
@@ -134,18 +134,31 @@ ROUTE = routing.Route(
     ),
     timeout_seconds=300,
 )
+LLAMA = llm.LanguageModel(
+    name="llama",
+    namespace="llm",
+    uri="hf://org/llama",
+    served_name="llama",
+    replicas=2,
+    tensor_parallel=1,
+    compute=GPU,
+    group="llama",
+)
 EXAMPLES: dict[str, dict[str, Any]] = {
     "inference-service-knative": endpoint("Knative"),
     "inference-service-standard": endpoint("Standard"),
     "serving-runtime": kserve.serving_runtime(
         kserve.Runtime(name=kserve.SHIPPED_ONNX_RUNTIME, image=IMAGE, formats=("onnx",)), ORIGIN, ALL
     ),
-    "llm-inference-service": kserve.llm_inference_service(
-        kserve.LanguageModel(
-            name="llama", namespace="llm", uri="hf://org/llama", served_name="llama", replicas=2, compute=GPU
-        ),
-        ORIGIN,
-        ALL,
+    "llm-inference-service": llm.llm_inference_service(LLAMA, ORIGIN, ALL),
+    "llm-inference-service-v1alpha1": llm.llm_inference_service(
+        LLAMA, ORIGIN, s.without(f"{llm.APIS[0]}/{llm.KIND}", f"{routing.POOL_API}/InferencePool")
+    ),
+    "llm-inference-service-before-groups": llm.llm_inference_service(
+        LLAMA.model_copy(update={"group": ""}), ORIGIN, ALL.model_copy(update={"llm_groups": False})
+    ),
+    "llm-inference-service-canary": llm.llm_inference_service(
+        LLAMA.model_copy(update={"name": llm.canary_name("llama"), "replicas": 1, "weight": 10}), ORIGIN, ALL
     ),
     "gpu-job": kueue.gpu_job(
         kueue.GpuJob(

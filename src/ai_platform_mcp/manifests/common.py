@@ -34,13 +34,15 @@ class Capabilities(Value):
     """What the target cluster can do, as discovery tells it.
 
     ``kinds`` are written ``group/version/Kind`` (``v1/Pod`` for the core group), the form of ``ClusterReader.kinds``.
-    ``standard_canary`` says whether the served InferenceService has ``spec.canary`` (KServe v0.20 and later): the version
-    of that API never changed, so only its schema can tell.
+    ``standard_canary`` says whether the served InferenceService has ``spec.canary``, and ``llm_groups`` whether the served
+    LLMInferenceService has ``router.route.group`` (both KServe v0.20 and later): the versions of those APIs did not
+    change with their fields, so only their schemas can tell.
     """
 
     kinds: frozenset[str]
     kubernetes_minor: int = Field(ge=20)
     standard_canary: bool = False
+    llm_groups: bool = False
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell whether the cluster serves this kind in this version."""

@@ -1,6 +1,6 @@
-"""KServe: InferenceService, ServingRuntime and LLMInferenceService.
+"""KServe: InferenceService and ServingRuntime. Language models have ``manifests/llm.py``.
 
-Speaks ``serving.kserve.io/v1beta1`` InferenceService, ``v1alpha1`` ClusterServingRuntime, ``v1alpha2`` LLMInferenceService.
+Speaks ``serving.kserve.io/v1beta1`` InferenceService and ``v1alpha1`` ClusterServingRuntime.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from ai_platform_mcp.manifests.common import Capabilities, Compute, EnvVar, Orig
 
 API = "serving.kserve.io/v1beta1"
 RUNTIME_API = "serving.kserve.io/v1alpha1"
-LLM_API = "serving.kserve.io/v1alpha2"
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
 MODEL_CONTAINER = "kserve-container"
@@ -265,55 +264,6 @@ def serving_runtime(runtime: Runtime, origin: Origin, capabilities: Capabilities
     }
     return manifest(
         RUNTIME_API, "ClusterServingRuntime", runtime.name, None, origin, {"spec": spec}, component="serving-runtime"
-    )
-
-
-class LanguageModel(Value):
-    """One LLMInferenceService. ``tensor_parallel`` is the number of accelerators that share one replica's weights."""
-
-    name: str
-    namespace: str
-    uri: str = Field(pattern=r"^[a-z][a-z0-9+.-]*://.+$")
-    served_name: str
-    replicas: int = Field(default=1, ge=1)
-    tensor_parallel: int = Field(default=1, ge=1)
-    compute: Compute = Compute()
-    scheduler: bool = True
-    """Route by load and cached prefixes (an InferencePool) rather than round robin."""
-
-
-def llm_inference_service(model: LanguageModel, origin: Origin, capabilities: Capabilities) -> type_json:
-    """Return an LLMInferenceService (``v1alpha2``, the storage version since KServe v0.17).
-
-    ``replicas`` and ``scaling`` exclude each other (a rule of the CRD); we set ``replicas``. Empty ``gateway`` and ``route``
-    ask KServe for managed ones; left out there is no way in at all. The container is ``main``: under any other name it
-    runs beside the model server in place of configuring it.
-
-    Raises:
-        CapabilityMissing: the kind is not served in v1alpha2.
-        InvalidInput: fewer accelerators per replica than the tensor parallelism needs.
-    """
-    capabilities.require(LLM_API, "LLMInferenceService", remedy="upgrade KServe to v0.17, or use an InferenceService")
-    if not model.compute.claim_template and model.compute.accelerators < model.tensor_parallel:
-        raise InvalidInput(
-            f"{model.tensor_parallel} accelerators per replica are needed, {model.compute.accelerators} are asked for",
-            remedy="raise compute.accelerators to tensor_parallel",
-        )
-    router: type_json = {"gateway": {}, "route": {}}
-    if model.scheduler:
-        router["scheduler"] = {}
-    spec = {
-        "model": {"uri": model.uri, "name": model.served_name},
-        "replicas": model.replicas,
-        "parallelism": {"tensor": model.tensor_parallel},
-        "router": router,
-        "template": {
-            **model.compute.pod_fields(),
-            "containers": [{"name": "main", "resources": model.compute.resources()}],
-        },
-    }
-    return manifest(
-        LLM_API, "LLMInferenceService", model.name, model.namespace, origin, {"spec": spec}, component="llm"
     )
 
 

@@ -19,9 +19,9 @@ from ai_platform_mcp.tools._reading import (
     Place,
     budget_left,
     inventory_evidence,
+    kueue_api,
     priority_class,
     read_inventory,
-    require_kueue,
 )
 
 POD_CPU_PER_DEVICE = 8
@@ -153,7 +153,7 @@ async def find_pool(readers: Readers, where: Place, need: Need, now: datetime) -
         NotFound: the namespace has no LocalQueue.
         InvalidInput: every pool is ruled out; the reasons are counted.
     """
-    await require_kueue(readers, where.cluster.name)
+    await kueue_api(readers, where.cluster.name)
     inventory = await read_inventory(readers, where.cluster.name)
     pools = pools_of(inventory, where.namespace.name, readers.platform.device_hourly_cents)
     if not pools:

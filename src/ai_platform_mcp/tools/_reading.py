@@ -17,14 +17,17 @@ from ai_platform_mcp.domain.clusters import resolve_cluster
 from ai_platform_mcp.domain.cost import budget_left_cents, committed_cents, month_start
 from ai_platform_mcp.domain.namespaces import Environment, NamespaceRow, choose_namespace, read_namespaces
 from ai_platform_mcp.domain.objects import rows, section
+from ai_platform_mcp.manifests import kueue
 from ai_platform_mcp.manifests.common import Capabilities, minor_of
 
 PAGE = 500
 MOST_OBJECTS = 5000
 """Beyond this a list is cut: a plan must answer within its deadline."""
 MOST_OPERATIONS = 2000
-KUEUE_API = "kueue.x-k8s.io/v1beta2"
+KUEUE_APIS = (kueue.API, kueue.OLD_API)
+"""Newest first."""
 INFERENCE_SERVICE_CRD = "inferenceservices.serving.kserve.io"
+LANGUAGE_MODEL_CRD = "llminferenceservices.serving.kserve.io"
 
 
 @dataclass(frozen=True)
@@ -95,26 +98,29 @@ async def list_if_served(
 
 
 async def capabilities(readers: Readers, cluster: str) -> Capabilities:
-    """Return what the cluster serves. Whether KServe splits traffic in Standard mode is read from its CRD's schema."""
+    """Return what the cluster serves. Whether KServe can split traffic, by mode and kind, is read from its CRDs' schemas."""
     kinds = await readers.clusters.kinds(cluster)
     version = await readers.clusters.version(cluster)
-    standard = "serving.kserve.io/v1beta1/InferenceService" in kinds and await _standard_canary(readers, cluster)
-    return Capabilities(kinds=kinds, kubernetes_minor=minor_of(version), standard_canary=standard)
-
-
-async def _standard_canary(readers: Readers, cluster: str) -> bool:
-    try:
-        crd = await readers.clusters.get(
-            cluster, "apiextensions.k8s.io/v1", "CustomResourceDefinition", INFERENCE_SERVICE_CRD
-        )
-    except PlatformError:
-        return False  # not readable: the mode that needs it is then not chosen
-    schemas = [section(version, "schema", "openAPIV3Schema") for version in rows(crd, "spec", "versions")]
-    # A definition that lists no fields says nothing either way; the dry run of the plan then decides.
-    return any(
-        not section(schema, "properties") or section(schema, "properties", "spec", "properties", "canary")
-        for schema in schemas
+    standard = "serving.kserve.io/v1beta1/InferenceService" in kinds
+    language = any(kind.startswith("serving.kserve.io/") and kind.endswith("/LLMInferenceService") for kind in kinds)
+    return Capabilities(
+        kinds=kinds,
+        kubernetes_minor=minor_of(version),
+        standard_canary=standard and await _has_field(readers, cluster, INFERENCE_SERVICE_CRD, "canary"),
+        llm_groups=language and await _has_field(readers, cluster, LANGUAGE_MODEL_CRD, "router", "route", "group"),
     )
+
+
+async def _has_field(readers: Readers, cluster: str, crd_name: str, *path: str) -> bool:
+    """Tell whether some version of a custom resource has this field in its spec."""
+    try:
+        crd = await readers.clusters.get(cluster, "apiextensions.k8s.io/v1", "CustomResourceDefinition", crd_name)
+    except PlatformError:
+        return False  # not readable: what needs the field is then not chosen
+    schemas = [section(version, "schema", "openAPIV3Schema") for version in rows(crd, "spec", "versions")]
+    steps = [step for key in ("spec", *path) for step in ("properties", key)]
+    # A definition that lists no fields says nothing either way; the dry run of the plan then decides.
+    return any(not section(schema, "properties") or section(schema, *steps) for schema in schemas)
 
 
 async def read_inventory(readers: Readers, cluster: str) -> Inventory:
@@ -155,20 +161,29 @@ async def budget_left(readers: Readers, team: str, now: datetime) -> int | None:
     return budget_left_cents(monthly, committed_cents(seen, team, now))
 
 
-async def require_kueue(readers: Readers, cluster: str) -> None:
-    """Raise CapabilityMissing unless the cluster serves Kueue's API."""
-    if not await readers.clusters.serves(cluster, KUEUE_API, "LocalQueue"):
-        raise CapabilityMissing(
-            f"The cluster {cluster!r} does not serve Kueue ({KUEUE_API}).",
-            cause="Accelerators are shared through its queues, and there are none.",
-            remedy="Install Kueue 0.15 or later, or choose another cluster.",
-        )
+async def kueue_api(readers: Readers, cluster: str) -> str:
+    """Return the newest version of Kueue's API that the cluster serves.
+
+    What is read of it (names, labels, owners) is the same in v1beta1, which Kueue before 0.15 has alone.
+
+    Raises:
+        CapabilityMissing: it serves none.
+    """
+    for version in KUEUE_APIS:
+        if await readers.clusters.serves(cluster, version, "LocalQueue"):
+            return version
+    raise CapabilityMissing(
+        f"The cluster {cluster!r} does not serve Kueue ({KUEUE_APIS[0]}).",
+        cause="Accelerators are shared through its queues, and there are none.",
+        remedy="Install Kueue 0.15 or later, or choose another cluster.",
+    )
 
 
 async def priority_class(readers: Readers, cluster: str, environment: Environment, *, spot: bool) -> str | None:
     """Return the WorkloadPriorityClass for the work, None where the cluster has none of that name."""
     wanted = "production" if environment == "production" else "preemptible" if spot else "standard"
-    if not await readers.clusters.serves(cluster, KUEUE_API, "WorkloadPriorityClass"):
+    version = await kueue_api(readers, cluster)
+    if not await readers.clusters.serves(cluster, version, "WorkloadPriorityClass"):
         return None
-    found = await readers.clusters.get(cluster, KUEUE_API, "WorkloadPriorityClass", wanted)
+    found = await readers.clusters.get(cluster, version, "WorkloadPriorityClass", wanted)
     return wanted if found else None

@@ -14,7 +14,7 @@ from ai_platform_mcp.domain.objects import labels_of, metadata_of, preconditions
 from ai_platform_mcp.domain.progress import canary_percent, knative_mode, progress_of
 from ai_platform_mcp.manifests.common import ENVIRONMENT_LABEL, TEAM_LABEL, Origin, object_name
 from ai_platform_mcp.manifests.edge import Release, Rollout, Wave, edge_rollout
-from ai_platform_mcp.tools._reading import KUEUE_API, capabilities, list_all
+from ai_platform_mcp.tools._reading import capabilities, kueue_api, list_all
 
 Action = Literal["cancel", "pause", "resume", "promote", "rollback"]
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -113,7 +113,8 @@ async def _job(live: type_json, action: Action, moment: Moment, readers: Readers
 async def _workload_of(live: type_json, moment: Moment, readers: Readers) -> type_json:
     """Return the Workload that Kueue made for a job: a queued job's own ``suspend`` belongs to Kueue, which would set it back."""
     meta = metadata_of(live)
-    found = await list_all(readers, moment.cluster, KUEUE_API, "Workload", namespace=meta.get("namespace"))
+    version = await kueue_api(readers, moment.cluster)
+    found = await list_all(readers, moment.cluster, version, "Workload", namespace=meta.get("namespace"))
     for row in found:
         if any(owner.get("uid") == meta.get("uid") for owner in rows(row, "metadata", "ownerReferences")):
             return row
