@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import anyio
 
-from ai_platform_mcp.adapters.kubernetes import mapping
 from ai_platform_mcp.adapters.kubernetes.discovery import Discovery
+from ai_platform_mcp.adapters.kubernetes.keeping import SERVED, Kept
 from ai_platform_mcp.adapters.kubernetes.reflector import Reflector, Watched
 from ai_platform_mcp.adapters.kubernetes.transport import Request, Transport
 from ai_platform_mcp.core.errors import PlatformError
-from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.ports import Clock
 from ai_platform_mcp.core.rows import ClusterInfo, Inventory
-from ai_platform_mcp.domain.objects import metadata_of
 
 _KUEUE = ("kueue.x-k8s.io/v1beta2", "kueue.x-k8s.io/v1beta1")
 WATCHED = (
@@ -34,27 +34,32 @@ WATCHED = (
     Watched("InferenceService", ("serving.kserve.io/v1beta1",)),
     Watched("LLMInferenceService", ("serving.kserve.io/v1alpha2", "serving.kserve.io/v1alpha1")),
     Watched("EdgeRollout", ("edge.aiplatform.dev/v1alpha1",)),
+    Watched("Pod", ("v1",), fields="status.phase!=Succeeded,status.phase!=Failed"),
 )
+_STREAMS_SINCE = 32
+"""Kubernetes 1.32 streams lists by default; before, a server may take the wish for a plain watch."""
+_MINOR = re.compile(r"v1\.(\d+)")
 _PROBE_SECONDS = 2.0
 """An answer confirmed less than this long ago is given without asking the server whether it is there."""
 
 
 @dataclass
 class _Feed:
-    """The watches of one cluster and the rows that were last built from them."""
+    """The watches of one cluster and what they keep."""
 
     info: ClusterInfo
+    kept: Kept
     reflectors: dict[str, Reflector]
     tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
-    built: tuple[int, Inventory] | None = None
     probing: anyio.Lock = field(default_factory=anyio.Lock)
 
-    def revision(self) -> int:
-        return sum(reflector.revision for reflector in self.reflectors.values())
-
-    def kept(self) -> list[Reflector]:
+    def shown(self) -> list[Reflector]:
         """Return the reflectors of kinds that the cluster serves and shows us."""
         return [row for row in self.reflectors.values() if not (row.missing or row.forbidden)]
+
+    def complete(self, *kinds: str) -> bool:
+        """Tell whether all of these kinds have been read once, where the cluster has them: half a list misleads."""
+        return all(self.reflectors[kind].complete for kind in kinds if self.reflectors[kind] in self.shown())
 
 
 class InventoryCache:
@@ -91,7 +96,7 @@ class InventoryCache:
         if feed is None:
             feed, seconds = self._start(info), self._sync_seconds
         with anyio.move_on_after(seconds):
-            await self._refresh(feed)
+            await self._refresh(feed, patient=seconds == self._sync_seconds)
         return self._answer(feed)
 
     async def aclose(self) -> None:
@@ -104,90 +109,100 @@ class InventoryCache:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, info: ClusterInfo) -> _Feed:
+        kept = Kept(info)
+        streams = self._streams(info.name)
         reflectors = {
-            watched.kind: Reflector(info.name, watched, self._transport, self._discovery) for watched in WATCHED
+            watched.kind: Reflector(
+                info.name, watched, kept.keepers[watched.kind], self._transport, self._discovery, streams
+            )
+            for watched in WATCHED
         }
-        feed = self._feeds[info.name] = _Feed(info, reflectors)
+        feed = self._feeds[info.name] = _Feed(info, kept, reflectors)
         for reflector in reflectors.values():
             # A context of their own: the caller's permit, impersonation and deadline must not live on in a watch.
             feed.tasks.append(asyncio.create_task(reflector.run(), context=contextvars.Context()))
         return feed
 
-    async def _refresh(self, feed: _Feed) -> None:
-        """Wait for first attempts, wake what pauses after a failure, and confirm what has been quiet for a while."""
+    def _streams(self, cluster: str) -> Callable[[], Awaitable[bool]]:
+        """Return the question whether the cluster's version streams lists; it is asked once."""
+        known: list[bool] = []
+        asking = anyio.Lock()
+
+        async def streams() -> bool:
+            async with asking:
+                with contextlib.suppress(PlatformError):  # pages will do, and tell better what is wrong
+                    if not known:
+                        found = _MINOR.match(await self._discovery.version(cluster))
+                        known.append(found is not None and int(found[1]) >= _STREAMS_SINCE)
+            return known == [True]
+
+        return streams
+
+    async def _refresh(self, feed: _Feed, *, patient: bool) -> None:
+        """Wait for first attempts, wake what pauses after a failure, and confirm what has been quiet for a while.
+
+        Only the first caller waits for a long reading that is under way.
+        """
         for reflector in feed.reflectors.values():
             reflector.poke()
         for reflector in feed.reflectors.values():
-            await reflector.settled.wait()
+            if patient or not reflector.read:
+                await reflector.settled.wait()
         async with feed.probing:
-            oldest = min((row.confirmed_at or 0.0 for row in feed.kept()), default=0.0)
-            if time.monotonic() - oldest < _PROBE_SECONDS or not any(row.current for row in feed.kept()):
+            oldest = min((row.confirmed_at or 0.0 for row in feed.shown()), default=0.0)
+            if time.monotonic() - oldest < _PROBE_SECONDS or not any(row.current for row in feed.shown()):
                 return
             try:
                 request = Request("GET", "/version", "tell its version", once=True)
                 await self._transport.call(feed.info.name, request, seconds=self._ask_seconds)
             except PlatformError:
                 return  # nothing is confirmed, so the age says it
-            for row in feed.kept():
+            for row in feed.shown():
                 if row.current:
                     row.confirm()
 
     def _answer(self, feed: _Feed) -> Inventory:
-        revision = feed.revision()
-        if feed.built is None or feed.built[0] != revision:
-            feed.built = (revision, self._build(feed))
-        kept = feed.kept()
-        oldest = min((row.confirmed_at or 0.0 for row in kept), default=0.0)
-        never = any(row.confirmed_at is None for row in kept)
+        shown, kept = feed.shown(), feed.kept
+        oldest = min((row.confirmed_at or 0.0 for row in shown), default=0.0)
+        never = any(row.confirmed_at is None for row in shown)
         age = 0 if never else int(time.monotonic() - oldest)
-        behind = [row for row in kept if not row.current]
+        behind = [row for row in shown if not row.current]
         stale = bool(behind) or age > _PROBE_SECONDS + self._ask_seconds
-        return feed.built[1].model_copy(
+        inventory = Inventory(
+            cluster=feed.info.name,
+            as_of=self._clock.now(),
+            age_seconds=age,
+            stale=stale,
+            problem=_problem(feed, behind, age if stale else 0),
+            missing=tuple(row.watched.name for row in feed.reflectors.values() if row.missing),
+        )
+        pods = feed.complete("Pod")
+        return inventory.model_copy(  # rows are values already: looking at ten thousand again would only take time
             update={
-                "as_of": self._clock.now(),
-                "age_seconds": age,
-                "stale": stale,
-                "problem": _problem(feed, behind, age if stale else 0),
-                "missing": tuple(row.watched.name for row in feed.reflectors.values() if row.missing),
+                "nodes": kept.nodes.rows() if feed.complete("Node") else (),
+                "flavors": kept.quota.rows() if feed.complete("ClusterQueue", "ResourceFlavor") else (),
+                "queues": kept.queues.rows() if feed.complete("LocalQueue") else (),
+                "workloads": kept.workloads.rows() if feed.complete("Workload") else (),
+                "deployments": kept.served.rows() if feed.complete("Namespace", *SERVED) else (),
+                "node_use": kept.pods.by_node() if pods else {},
+                "holders": kept.pods.holders(feed.info.name, kept.served.team) if pods else (),
             }
         )
-
-    def _build(self, feed: _Feed) -> Inventory:
-        info, kinds = feed.info, feed.reflectors
-        namespaces = {name: live for (_, name), live in kinds["Namespace"].objects.items()}
-        flavors = {name: live for (_, name), live in kinds["ResourceFlavor"].objects.items()}
-        served = [live for kind in ("InferenceService", "LLMInferenceService", "EdgeRollout") for live in kinds[kind]]
-        return Inventory(
-            cluster=info.name,
-            as_of=self._clock.now(),
-            age_seconds=0,
-            stale=False,
-            nodes=tuple(mapping.node_row(info, live) for live in _sorted(list(kinds["Node"]))),
-            flavors=tuple(
-                row for live in _sorted(list(kinds["ClusterQueue"])) for row in mapping.flavor_rows(info, live, flavors)
-            ),
-            queues=tuple(mapping.queue_row(info, live) for live in _sorted(list(kinds["LocalQueue"]))),
-            workloads=tuple(mapping.workload_row(info, live) for live in _sorted(list(kinds["Workload"]))),
-            deployments=tuple(
-                mapping.deployment_row(info, live, namespaces.get(str(metadata_of(live).get("namespace")), {}))
-                for live in _sorted(served)
-            ),
-        )
-
-
-def _sorted(found: list[type_json]) -> list[type_json]:
-    return sorted(found, key=lambda live: (str(metadata_of(live).get("namespace")), str(metadata_of(live).get("name"))))
 
 
 def _problem(feed: _Feed, behind: list[Reflector], age: int) -> str:
     """Return one line on what is wrong, empty where nothing is."""
+    name = feed.info.name
     hidden = [row.watched.kind for row in feed.reflectors.values() if row.forbidden]
+    reading = [f"{row.watched.kind} ({row.read} so far)" for row in behind if row.read]
     said = next((row.problem for row in behind if row.problem), "")
     parts: list[str] = []
+    if reading and not said:
+        said = f"Cluster {name!r} is being read: {', '.join(reading)}."
     if behind and not said:
-        said = f"Cluster {feed.info.name!r} has not answered yet."
+        said = f"Cluster {name!r} has not answered yet."
     if not behind and age:
-        said = f"Cluster {feed.info.name!r} does not answer; this is {age} s old."
+        said = f"Cluster {name!r} does not answer; this is {age} s old."
     if said:
         parts.append(said)
     if hidden:

@@ -6,7 +6,9 @@ Labels: https://kubernetes.io/docs/reference/labels-annotations-taints/, and tho
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from itertools import islice
+from sys import intern
+from typing import Any, NamedTuple, cast
 
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.redact import untrusted
@@ -58,21 +60,16 @@ _PROVIDERS = {"aws": "aws", "gce": "gcp", "azure": "azure"}
 _MOST_LABELS = 64
 
 
-def slim(kind: str, live: type_json) -> type_json:
-    """Return the object without what no row needs, so that a large cluster fits in memory."""
-    meta = {key: value for key, value in metadata_of(live).items() if key != "managedFields"}
-    notes = {key: value for key, value in annotations_of(live).items() if key == PRICE_ANNOTATION}
-    kept = {**live, "metadata": {**{key: value for key, value in meta.items() if key != "annotations"}}}
-    if notes:
-        kept["metadata"]["annotations"] = notes
-    if kind == "Node":
-        bulk = ("images", "volumesInUse", "volumesAttached")
-        kept["status"] = {key: value for key, value in section(live, "status").items() if key not in bulk}
-    if kind == "Workload":
-        spec = section(live, "spec")
-        pod_sets = [{"name": row.get("name"), "devices": _requested(row)} for row in rows(spec, "podSets")]
-        kept["spec"] = {"queueName": spec.get("queueName"), "active": spec.get("active"), "podSets": pod_sets}
-    return kept
+_NOT_KEPT = ("managedFields", "annotations", "ownerReferences", "finalizers", "selfLink")
+
+
+def slim(live: type_json) -> type_json:
+    """Return what is kept of an object whose row depends on other objects too: no field ownership, no annotations but prices."""
+    meta = {key: value for key, value in metadata_of(live).items() if key not in _NOT_KEPT}
+    price = annotations_of(live).get(PRICE_ANNOTATION)
+    if price is not None:
+        meta["annotations"] = {PRICE_ANNOTATION: price}
+    return {**live, "metadata": meta}
 
 
 # --- nodes -----------------------------------------------------------------------------------------------------------
@@ -80,11 +77,10 @@ def slim(kind: str, live: type_json) -> type_json:
 
 def node_row(info: ClusterInfo, live: type_json) -> NodeRow:
     """Return a node. Its role is edge by label, or because its whole cluster is."""
-    labels = labels_of(live)
+    labels = _labels(live)
     spec, status = section(live, "spec"), section(live, "status")
     ready = condition(live, "Ready")
     allocatable = section(status, "allocatable")
-    taints = tuple(_taint(row) for row in rows(spec, "taints"))
     return NodeRow(
         cluster=info.name,
         name=str(metadata_of(live).get("name", "")),
@@ -98,14 +94,21 @@ def node_row(info: ClusterInfo, live: type_json) -> NodeRow:
         accelerator=accelerator_of(labels) or next((name for name in _DEVICES if whole(allocatable.get(name))), ""),
         accelerators=sum(whole(allocatable.get(name)) for name in _DEVICES),
         spot=is_spot(labels),
-        labels=dict(list(labels.items())[:_MOST_LABELS]),
+        labels=dict(islice(labels.items(), _MOST_LABELS)),
         conditions={
-            str(row.get("type")): str(row.get("status")) for row in rows(status, "conditions") if row.get("type")
+            intern(str(row.get("type"))): intern(str(row.get("status")))
+            for row in rows(status, "conditions")
+            if row.get("type")
         },
-        taints=taints,
+        taints=tuple(_taint(row) for row in rows(spec, "taints")),
         last_seen=parse_time(ready.get("lastHeartbeatTime")),
-        kubelet=str(section(status, "nodeInfo").get("kubeletVersion") or ""),
+        kubelet=intern(str(section(status, "nodeInfo").get("kubeletVersion") or "")),
     )
+
+
+def _labels(live: type_json) -> dict[str, str]:
+    """Return the labels with one object per distinct text: ten thousand nodes say the same few things."""
+    return {intern(key): intern(value) for key, value in labels_of(live).items()}
 
 
 def is_edge(labels: Mapping[str, str]) -> bool:
@@ -138,7 +141,7 @@ def accelerator_of(labels: Mapping[str, str]) -> str:
 
 def _taint(row: type_json) -> str:
     value = f"={row['value']}" if row.get("value") else ""
-    return f"{row.get('key')}{value}:{row.get('effect')}"
+    return intern(f"{row.get('key')}{value}:{row.get('effect')}")
 
 
 # --- quota -----------------------------------------------------------------------------------------------------------
@@ -237,20 +240,64 @@ def workload_row(info: ClusterInfo, live: type_json) -> WorkloadRow:
         queue=str(spec.get("queueName") or labels_of(live).get(QUEUE_LABEL, "")),
         state=state,
         reason=untrusted(text, 200),
-        accelerator_count=sum(whole(row.get("devices")) for row in rows(spec, "podSets")),
+        accelerator_count=sum(_requested(row) for row in rows(spec, "podSets")),
         flavor=",".join(flavors),
         created=parse_time(meta.get("creationTimestamp")),
     )
 
 
 def _requested(pod_set: type_json) -> int:
-    """Return the devices of a whole pod set: requests (limits where no request is given) of every container, times pods."""
-    template = section(pod_set, "template", "spec")
-    per_pod = 0
-    for container in rows(template, "containers"):
-        wanted = {**section(container, "resources", "limits"), **section(container, "resources", "requests")}
-        per_pod += sum(whole(amount) for name, amount in wanted.items() if _is_device(name))
-    return per_pod * whole(pod_set.get("count", 1))
+    """Return the devices of a whole pod set: those of a pod, times pods."""
+    return sum(_devices(section(pod_set, "template", "spec")).values()) * whole(pod_set.get("count", 1))
+
+
+def _devices(pod_spec: type_json) -> dict[str, int]:
+    """Return the devices a pod asks for by resource: requests (limits where no request is given) of every container."""
+    found: dict[str, int] = {}
+    for container in rows(pod_spec, "containers"):
+        resources = section(container, "resources")
+        if not resources:
+            continue
+        wanted = {**section(resources, "limits"), **section(resources, "requests")}
+        for name, amount in wanted.items():
+            if "/" in name and _is_device(name):
+                found[name] = found.get(name, 0) + whole(amount)
+    return found
+
+
+# --- pods ------------------------------------------------------------------------------------------------------------
+
+_KSERVE_LABEL = "serving.kserve.io/inferenceservice"
+
+
+class Held(NamedTuple):
+    """What one pod holds: its place, and its devices with whose they are. All that is kept of a pod."""
+
+    node: str
+    namespace: str = ""
+    team: str = ""
+    model: str = ""
+    resource: str = ""
+    devices: int = 0
+
+
+def held_by(live: type_json) -> Held | None:
+    """Return what a pod holds, None where it runs nowhere or has ended. One without devices only counts on its node."""
+    node = section(live, "spec").get("nodeName")
+    if not node or section(live, "status").get("phase") in ("Succeeded", "Failed"):
+        return None
+    devices = {name: count for name, count in _devices(section(live, "spec")).items() if count and name in _DEVICES}
+    if not devices:
+        return Held(intern(str(node)))
+    labels = labels_of(live)
+    return Held(
+        node=intern(str(node)),
+        namespace=intern(str(metadata_of(live).get("namespace") or "")),
+        team=intern(labels.get(TEAM_LABEL, "")),
+        model=intern(labels.get(MODEL_LABEL) or labels.get(_KSERVE_LABEL, "")),
+        resource=intern(max(devices, key=lambda name: devices[name])),
+        devices=sum(devices.values()),
+    )
 
 
 # --- deployments -----------------------------------------------------------------------------------------------------
