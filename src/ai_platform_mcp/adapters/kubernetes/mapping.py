@@ -27,6 +27,7 @@ from ai_platform_mcp.domain.objects import (
     section,
     whole,
 )
+from ai_platform_mcp.domain.progress import canary_percent
 
 SITE_LABEL = "edge.aiplatform.dev/site"
 CLOUD_LABEL = "aiplatform.dev/cloud"
@@ -323,7 +324,9 @@ def deployment_row(info: ClusterInfo, live: type_json, namespace: type_json) -> 
         ready=phase == "Succeeded" if edge else ready.get("status") == "True",
         target="edge" if edge or info.role == "edge" else "cloud",
         url=str(status.get("url") or ""),
-        canary_percent=_canary(spec, status),
+        canary_percent=canary_percent({**live, "kind": kind})
+        if kind == "LLMInferenceService"
+        else _canary(spec, status),
         replicas=_replicas(kind, spec, status),
         message=untrusted(str(status.get("message") or ready.get("message") or phase), 200),
         created=parse_time(meta.get("creationTimestamp")),
