@@ -1,4 +1,8 @@
-"""The pieces of the adapter, put together once for all configured clusters."""
+"""The pieces of the adapter, put together once for all configured clusters.
+
+Two transports over the same connections: one for callers, who are whom the cluster's ``access`` says, and one for what is
+shared between callers (discovery, the watches of the cache), which is the service identity.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from ai_platform_mcp.adapters.kubernetes.discovery import Discovery
 from ai_platform_mcp.adapters.kubernetes.inventory import InventoryCache
 from ai_platform_mcp.adapters.kubernetes.reader import KubernetesReader
 from ai_platform_mcp.adapters.kubernetes.transport import Transport
+from ai_platform_mcp.adapters.kubernetes.visible import VisibleInventory
 from ai_platform_mcp.adapters.kubernetes.writer import KubernetesWriter
 from ai_platform_mcp.core.ports import Clock
 
@@ -20,7 +25,7 @@ class Kubernetes:
 
     reader: KubernetesReader
     writer: KubernetesWriter
-    inventory: InventoryCache
+    inventory: VisibleInventory
     transport: Transport
 
     async def aclose(self) -> None:
@@ -35,12 +40,16 @@ def kubernetes_adapter(configs: Sequence[ClusterConfig], clock: Clock) -> Kubern
     Raises:
         Misconfigured: two clusters share a name, or one is reached by neither or both of kubeconfig and in_cluster.
     """
-    transport = Transport(Connections(configs))
-    discovery = Discovery(transport)
-    reader = KubernetesReader(transport, discovery)
+    connections = Connections(configs)
+    ours, callers = Transport(connections, as_service=True), Transport(connections)
+    # What a cluster serves is told to everybody who is let in; what it holds is gated for each caller.
+    discovery = Discovery(ours)
+    callers.when_missing = ours.when_missing
+    reader = KubernetesReader(callers, discovery)
+    cache = InventoryCache(ours, discovery, clock)
     return Kubernetes(
         reader=reader,
-        writer=KubernetesWriter(transport, discovery, reader),
-        inventory=InventoryCache(transport, discovery, clock),
-        transport=transport,
+        writer=KubernetesWriter(callers, discovery, reader),
+        inventory=VisibleInventory(cache, callers, reader, discovery),
+        transport=callers,
     )

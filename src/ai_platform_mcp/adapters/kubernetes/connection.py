@@ -50,7 +50,7 @@ class ClusterConfig:
     connect_seconds: float = 3.0
     pool: int = 32
     access: AccessMode = "service"
-    naming: Naming = Naming()
+    naming: Naming = field(default_factory=Naming)
 
 
 @dataclass
@@ -63,6 +63,8 @@ class Connection:
     host: str
     identity: str = ""
     """The fingerprint of server and certificates: where it changes, only a new client helps."""
+    named: Identity = SERVICE
+    """Whom the kubeconfig's user says to act as (``as``, ``as-groups``): the client itself does not read that."""
     made_at: float = field(default_factory=time.monotonic)
 
     async def authorization(self, headers: dict[str, str]) -> None:
@@ -163,18 +165,20 @@ class Connections:
         """
         config = self.config(cluster)
         async with self._locks[cluster]:
-            if self._open.get(cluster) is not old or old.made_at > sent_at:
+            bare = self._bare.get(cluster) is old
+            kept = self._bare if bare else self._open
+            if kept.get(cluster) is not old or old.made_at > sent_at:
                 return True
             if time.monotonic() - old.made_at < _RENEW_SECONDS:
                 return False
-            fresh = await _connect(config)
+            fresh = await _connect(config, bare=bare)
             if fresh.identity == old.identity:
                 old.client.configuration.api_key.update(fresh.client.configuration.api_key)
-                old.made_at = fresh.made_at
+                old.made_at, old.named = fresh.made_at, fresh.named
                 await fresh.aclose()
             else:
                 self._retired.append(old)
-                self._open[cluster] = fresh
+                kept[cluster] = fresh
         return True
 
     async def aclose(self) -> None:
@@ -221,7 +225,26 @@ async def _connect(config: ClusterConfig, *, bare: bool = False) -> Connection:
             cause="A credential plugin of its kubeconfig does not answer.",
             remedy="Run the plugin's command in a terminal and log in, then try again.",
         ) from None
-    return Connection(config, client, connector, str(configuration.host), identity)
+    return Connection(config, client, connector, str(configuration.host), identity, named)
+
+
+def _strip(config: ClusterConfig, configuration: Configuration) -> None:
+    """Take every credential of ours out, and refuse a wire on which a token could be read.
+
+    Raises:
+        Misconfigured: it is neither TLS with a verified certificate nor this machine itself.
+    """
+    url = urlsplit(str(configuration.host))
+    if url.hostname not in _LOOPBACK and (url.scheme != "https" or not configuration.verify_ssl):
+        raise Misconfigured(
+            f"Refused to send callers' tokens to cluster {config.info.name!r}.",
+            cause="Its `access` is `token`, and its address is no https or its certificate is not verified.",
+            remedy="Use https with `certificate-authority` in its kubeconfig, or set its `access` to `impersonate`.",
+        )
+    configuration.api_key.clear()
+    configuration.api_key_prefix.clear()
+    configuration.cert_file = configuration.key_file = None
+    configuration.refresh_api_key_hook = None
 
 
 def _check_file(config: ClusterConfig) -> None:

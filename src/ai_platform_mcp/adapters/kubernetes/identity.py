@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
-from ai_platform_mcp.core.errors import CredentialMissing, Forbidden
+from ai_platform_mcp.core.errors import CredentialMissing, Forbidden, PlatformError
 from ai_platform_mcp.core.principal import Credential, Principal
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.core.tool import Caller
@@ -140,6 +141,28 @@ def impersonated(principal: Principal, request_id: str, naming: Naming) -> Ident
             (f"{_EXTRA}request-id", _plain(request_id, "the request's id")),
         ),
     )
+
+
+def refusal_of_identity(cluster: str, code: int, status: Mapping[str, Any], who: Identity) -> PlatformError | None:
+    """Return the error where the cluster refused whom we act as rather than what was asked, None for any other refusal."""
+    message = str(status.get("message") or "")
+    if code == 401 and who.credential is not None:
+        return Forbidden(
+            f"Cluster {cluster!r} does not accept your token (401).",
+            cause=untrusted(message) or "It has expired, or the API server does not trust its issuer or its audience.",
+            remedy="Log in again; if it stays so, the cluster's administrator lets the API server trust this issuer and "
+            "audience (AuthenticationConfiguration), or this cluster's `access` becomes `impersonate`.",
+            details={"cluster": cluster},
+        )
+    if code == 403 and who.mode == "impersonate" and "cannot impersonate" in message:
+        return Forbidden(
+            f"Cluster {cluster!r} does not let this server act as {who.label()}.",
+            cause=untrusted(message),
+            remedy="Its administrator grants this server's own identity `impersonate` on that user, group, uid or extra "
+            "(docs/identity.md has the ClusterRole).",
+            details={"cluster": cluster, "impersonating": who.user},
+        )
+    return None
 
 
 def _groups(principal: Principal, naming: Naming) -> list[str]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import anyio
@@ -20,18 +19,17 @@ import stamina
 
 from ai_platform_mcp.adapters.http_clock import clock_difference, retry_after
 from ai_platform_mcp.adapters.kubernetes.connection import Connection, Connections
+from ai_platform_mcp.adapters.kubernetes.endings import distrusted, unreached, unwelcome
 from ai_platform_mcp.adapters.kubernetes.failures import (
     Distrusted,
     Refusal,
     Throttled,
     Unreached,
-    distrusted,
     to_error,
     unavailable,
     unknown,
-    unreached,
-    unwelcome,
 )
+from ai_platform_mcp.adapters.kubernetes.identity import SERVICE, Identity, identity_for, refusal_of_identity
 from ai_platform_mcp.adapters.kubernetes.wire import (
     Received,
     Silent,
@@ -41,6 +39,7 @@ from ai_platform_mcp.adapters.kubernetes.wire import (
     exchange,
     streaming,
 )
+from ai_platform_mcp.core.acting import acting_caller
 from ai_platform_mcp.core.errors import (
     CapabilityMissing,
     Conflict,
@@ -54,7 +53,9 @@ from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.permit import require_permit
 from ai_platform_mcp.core.redact import untrusted
 
-_REVIEWS = re.compile(r"^/apis/authorization\.k8s\.io/v1/selfsubject(access|rules)reviews$")
+_REVIEWS = re.compile(
+    r"^/apis/(authorization\.k8s\.io/v1/selfsubject(access|rules)reviews|authentication\.k8s\.io/v1/selfsubjectreviews)$"
+)
 _CONNECTS = re.compile(r"/(pods|services|nodes)/[^/]+/(exec|attach|portforward|proxy)(/|$)")
 _WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')
 _Ending = Received | Unsent | Silent | Unavailable
@@ -62,27 +63,6 @@ _Ending = Received | Unsent | Silent | Unavailable
 _ATTEMPTS = 3
 _LONGEST_WAIT = 10.0
 """A ``Retry-After`` beyond this many seconds is not waited for: the caller is told instead."""
-
-
-@dataclass(frozen=True)
-class Impersonation:
-    """Whom the next calls act as, by Kubernetes impersonation headers."""
-
-    user: str
-    groups: tuple[str, ...] = ()
-
-
-_impersonation: ContextVar[Impersonation | None] = ContextVar("ai_platform_impersonation", default=None)
-
-
-@contextmanager
-def impersonating(who: Impersonation | None) -> Generator[None]:
-    """Act as ``who`` within the block; None clears what was inherited."""
-    token = _impersonation.set(who)
-    try:
-        yield
-    finally:
-        _impersonation.reset(token)
 
 
 @dataclass(frozen=True)
@@ -138,10 +118,11 @@ class _Attempts:
 
 
 class Transport:
-    """Sends requests for the reader, the writer, discovery and the inventory."""
+    """Sends requests, as whom the cluster's ``access`` says; with ``as_service`` as the service identity whatever it says."""
 
-    def __init__(self, connections: Connections):
+    def __init__(self, connections: Connections, *, as_service: bool = False):
         self._connections = connections
+        self._as_service = as_service
         self.when_missing: Callable[[str], None] = lambda cluster: None
         """Called with a cluster that answered that it does not serve a path: what is known of its APIs is out of date."""
 
@@ -164,7 +145,7 @@ class Transport:
         if not request.reads:
             require_permit(request.what)
         seconds = seconds or self._connections.config(cluster).request_seconds
-        await self._connections.get(cluster)
+        await self._connection(cluster)
         attempts = _Attempts(deadline=time.monotonic() + seconds)
         try:
             with anyio.fail_after(seconds):
@@ -200,13 +181,13 @@ class Transport:
         raise AssertionError("retrying ends with an answer or an error")
 
     async def _once(self, cluster: str, request: Request, attempts: _Attempts) -> Answer:
-        connection = await self._connections.get(cluster)
+        connection = await self._connection(cluster)
         sent_at = time.monotonic()
         ending = await self._exchange(connection, request, attempts)
         if isinstance(ending, Received) and ending.code < 300:
             return Answer(ending.code, ending.body or {}, _warnings(ending))
         try:
-            if _about_credentials(ending) and not attempts.renewed:
+            if self._may_renew(cluster, ending) and not attempts.renewed:
                 attempts.renewed = True
                 if await self._connections.renew(cluster, connection, sent_at):
                     return await self._once(cluster, request, attempts)
@@ -221,8 +202,17 @@ class Transport:
             error = unknown(cluster, request.what, f"an earlier attempt was sent and not answered; then: {error.cause}")
         raise error
 
+    def _may_renew(self, cluster: str, ending: _Ending) -> bool:
+        """Whether loading our credentials anew may help: not where the caller's own token was refused."""
+        own = isinstance(ending, Received) and self.identity(cluster).credential is not None
+        return _about_credentials(ending) and not own
+
     async def _error(self, connection: Connection, request: Request, ending: _Ending) -> PlatformError:
-        error = await _meaning(connection, request, ending)
+        cluster = connection.config.info.name
+        refused = None
+        if isinstance(ending, Received):
+            refused = refusal_of_identity(cluster, ending.code, ending.status, self.identity(cluster))
+        error = refused or await _meaning(connection, request, ending)
         if isinstance(error, CapabilityMissing):
             self.when_missing(connection.config.info.name)
         return error
@@ -251,7 +241,7 @@ class Transport:
         """
         if not request.reads or request.method != "GET":
             raise ValueError("a watch is a GET")
-        connection = await self._connections.get(cluster)
+        connection = await self._connection(cluster)
         sent_at = time.monotonic()
         headers = await self._headers(connection, request)
         seconds = self._connections.config(cluster).request_seconds
@@ -260,37 +250,49 @@ class Transport:
                 connection, request.target, headers, open_seconds=seconds, idle_seconds=idle_seconds
             ) as events:
                 if isinstance(events, Received):
-                    if events.code == 401:
+                    if self._may_renew(cluster, events):
                         await self._connections.renew(cluster, connection, sent_at)
                     raise await self._error(connection, request, events)
                 yield events
         except (Unsent, Silent) as problem:
-            if _about_credentials(problem):
+            if self._may_renew(cluster, problem):
                 await self._connections.renew(cluster, connection, sent_at)
             raise await self._error(connection, request, problem) from problem
 
-    async def _headers(self, connection: Connection, request: Request) -> dict[str, str]:
+    def identity(self, cluster: str) -> Identity:
+        """Return whom a request sent now acts as.
+
+        Raises:
+            Forbidden, CredentialMissing: the cluster wants to know the caller, and there is none to be named.
+        """
+        config = self._connections.config(cluster)
+        return SERVICE if self._as_service else identity_for(cluster, config.access, config.naming, acting_caller())
+
+    async def _connection(self, cluster: str) -> Connection:
+        """Return the connection for a request sent now: one without our credentials where the caller's own are sent."""
+        if self.identity(cluster).credential is not None:
+            return await self._connections.bare(cluster)
+        return await self._connections.get(cluster)
+
+    async def _headers(self, connection: Connection, request: Request) -> Any:
+        """Return the headers, made anew for each request: nothing of an identity is inherited from another one.
+
+        aiohttp repeats a header only from a multi-dict; the client hands its headers on as they are.
+        """
+        from multidict import CIMultiDict
+
+        who = self.identity(connection.config.info.name)
         headers = {
             "Accept": request.accept,
             "Content-Type": request.content_type,
             "User-Agent": connection.client.user_agent or "ai-platform-mcp",
         }
-        await connection.authorization(headers)
-        who = _impersonation.get()
-        if who is not None:
-            # aiohttp repeats a header only from a multi-dict; the client hands its headers on as they are.
-            return cast(dict[str, str], _with_impersonation(headers, who))
-        return headers
-
-
-def _with_impersonation(headers: dict[str, str], who: Impersonation) -> Any:
-    from multidict import CIMultiDict
-
-    several: CIMultiDict[str] = CIMultiDict(headers)
-    several["Impersonate-User"] = who.user
-    for group in who.groups:
-        several.add("Impersonate-Group", group)
-    return several
+        if who.credential is None:
+            await connection.authorization(headers)
+        several: CIMultiDict[str] = CIMultiDict(headers)
+        for name, value in (connection.named if who.mode == "service" else who).headers():
+            several.add(name, value)
+        return several
 
 
 def _about_credentials(ending: _Ending) -> bool:
