@@ -14,6 +14,8 @@ from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.domain.objects import annotations_of, condition, metadata_of, rows, section, whole
 
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+STABLE_VERSION = "aiplatform.dev/stable-version"
+"""Annotation: which version keeps the rest of the traffic while a canary is under way."""
 MESSAGE_BUDGET = 160
 
 State = Literal["queued", "running", "paused", "succeeded", "failed", "unknown"]
@@ -163,15 +165,40 @@ def _workflow(live: type_json) -> Progress:
 
 
 def canary_percent(live: type_json) -> int | None:
-    """Return the share of traffic the canary of an InferenceService is to get, None where no canary is under way.
+    """Return the share of traffic that a canary is to get, None where no canary is under way.
 
-    Knative mode says it in ``spec.predictor.canaryTrafficPercent``, Standard mode in ``spec.canary[]``.
+    An InferenceService says it in ``spec.predictor.canaryTrafficPercent`` (Knative mode) or ``spec.canary[]`` (Standard
+    mode). A language model's canary is an LLMInferenceService of its own, which says it by its weight.
     """
+    if live.get("kind") == "LLMInferenceService":
+        return traffic_weight(live) if STABLE_VERSION in annotations_of(live) else None
     asked = section(live, "spec", "predictor").get("canaryTrafficPercent")
     if isinstance(asked, int):
         return asked if asked < 100 else None
     canaries = rows(live, "spec", "canary")
     return sum(whole(row.get("trafficPercent")) for row in canaries) if canaries else None
+
+
+def traffic_weight(live: type_json) -> int | None:
+    """Return an LLMInferenceService's weight among the releases of its model, None where it shares no traffic."""
+    weight = section(live, "spec", "router", "route").get("weight")
+    return weight if isinstance(weight, int) else None
+
+
+def _llminferenceservice(live: type_json) -> Progress:
+    ready, canary = condition(live, "Ready"), canary_percent(live)
+    if ready.get("status") != "True":
+        said = untrusted(str(ready.get("message") or ready.get("reason") or ""), MESSAGE_BUDGET)
+        return Progress(state="running", sentence="Not ready yet: the model is being loaded.", said=said)
+    if canary is not None:
+        text = f"Ready; the canary gets {canary} % of the traffic until it is promoted or rolled back."
+        return Progress(state="running", percent=canary, sentence=text)
+    weight = traffic_weight(live)
+    if weight is not None and weight < 100:
+        return Progress(
+            state="succeeded", percent=100, sentence=f"Ready; it keeps {weight} % of the traffic beside a canary."
+        )
+    return Progress(state="succeeded", percent=100, sentence="Ready; all traffic goes to this version.")
 
 
 def _inferenceservice(live: type_json) -> Progress:
@@ -272,6 +299,6 @@ _KINDS: dict[str, Callable[[type_json], Progress]] = {
     "RayJob": _rayjob,
     "Workflow": _workflow,
     "InferenceService": _inferenceservice,
-    "LLMInferenceService": _generic,
+    "LLMInferenceService": _llminferenceservice,
     "EdgeRollout": _edgerollout,
 }

@@ -101,7 +101,7 @@ def next_steps(operation: Operation, objects: Sequence[Followed], parts: Sequenc
         return "Nothing more will happen by itself; plan again once the cause is removed."
     states = {part.state for part in parts}
     kinds = {row.follow.ref.kind for row in objects}
-    releases = bool(kinds & {"InferenceService", "EdgeRollout"})
+    releases = bool(kinds & {"InferenceService", "LLMInferenceService", "EdgeRollout"})
     if not objects or (states <= {"succeeded"} and not releases):
         return "It is done."
     actions = ["cancel"] if states & {"running", "queued", "paused"} else []

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from ai_platform_mcp.domain import evidence
+from ai_platform_mcp.domain.language import TASK
 from ai_platform_mcp.domain.versions import FORMAT, SIZE_MIB
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SeedModel:
     metric: str = "accuracy"
     residency: str = ""
     format: str = "onnx"
+    task: str = ""
     size_mib: int = 234
     params: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -116,6 +118,7 @@ MODELS = (
         {"champion": 1},
         metric="eval_score",
         format="huggingface",
+        task="text-generation",
         size_mib=71_000,
         params={"context": "131072", "quantization": "fp8"},
     ),
@@ -327,8 +330,9 @@ def _run(
 
 
 def _form(model: SeedModel) -> dict[str, str]:
-    """Return what a version says of its weights: their format and size."""
-    return {FORMAT: model.format, SIZE_MIB: str(model.size_mib)}
+    """Return what a version says of its weights: their format, size, and what they are for where that decides something."""
+    form = {FORMAT: model.format, SIZE_MIB: str(model.size_mib)}
+    return form | {TASK: model.task} if model.task else form
 
 
 def _signature(model: SeedModel, digest: str) -> str:

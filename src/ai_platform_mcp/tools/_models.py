@@ -12,6 +12,7 @@ from ai_platform_mcp.core.plan import Evidence, Precondition
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import ModelRow, VersionRow
 from ai_platform_mcp.domain.evidence import model_facts
+from ai_platform_mcp.domain.language import devices_said, is_language_model, task_of
 from ai_platform_mcp.domain.namespaces import Environment
 from ai_platform_mcp.domain.targets import ModelShape
 from ai_platform_mcp.domain.versions import Wanted, format_of, parse_model, size_mib, storage_uri
@@ -26,6 +27,10 @@ class Chosen:
     version: VersionRow
     facts: ModelFacts
     shape: ModelShape
+    task: str = ""
+    """What it does, empty where the registry does not say it."""
+    accelerators: int | None = None
+    """How many accelerators one replica takes, None where the registry does not say it."""
 
     @property
     def name(self) -> str:
@@ -49,6 +54,11 @@ class Chosen:
                 remedy=f"Tag the version aiplatform.format with one of: {', '.join(get_args(ModelFormat))}.",
             )
         return cast("ModelFormat", self.shape.format)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is a language model."""
+        return is_language_model(self.shape.format, self.task)
 
     def preconditions(self) -> tuple[Precondition, ...]:
         """Return what must still hold of the registry: where a call followed an alias, that it still points here."""
@@ -85,7 +95,14 @@ async def choose_version(readers: Readers, text: str, environment: Environment, 
     shape = ModelShape(
         format=format_of(version, model, run), size_mib=size_mib(version, run), residency=facts.residency
     )
-    return Chosen(wanted=wanted, version=version, facts=facts, shape=shape)
+    return Chosen(
+        wanted=wanted,
+        version=version,
+        facts=facts,
+        shape=shape,
+        task=task_of(version, model, run),
+        accelerators=devices_said(version, model, run),
+    )
 
 
 def _no_version(wanted: Wanted, model: ModelRow) -> NotFound:

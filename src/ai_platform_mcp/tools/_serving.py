@@ -8,7 +8,7 @@ from typing import Literal
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import type_json
-from ai_platform_mcp.core.plan import Apply
+from ai_platform_mcp.core.plan import Apply, Delete, Risk
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.domain.objects import (
     VERSION_LABEL,
@@ -21,7 +21,7 @@ from ai_platform_mcp.domain.objects import (
     subject_of,
     whole,
 )
-from ai_platform_mcp.domain.progress import canary_percent, knative_mode
+from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, knative_mode
 from ai_platform_mcp.manifests.common import OPERATION_LABEL, Capabilities, Compute, Origin, object_name
 from ai_platform_mcp.manifests.kserve import (
     API,
@@ -37,8 +37,6 @@ from ai_platform_mcp.manifests.kserve import (
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_if_served
 
-STABLE_ANNOTATION = "aiplatform.dev/stable-version"
-"""Which version keeps the rest of the traffic while a canary is under way."""
 KSERVE_NAMESPACE, KSERVE_CONFIG = "kserve", "inferenceservice-config"
 _DEVICES = ("nvidia.com/gpu", "google.com/tpu", "amd.com/gpu")
 
@@ -51,6 +49,8 @@ class LiveService:
 
     name: str
     live: type_json | None
+    why: str = ""
+    """Why it is served by this kind of object, where there was a choice."""
 
     @property
     def current_version(self) -> str | None:
@@ -58,7 +58,7 @@ class LiveService:
         if self.live is None:
             return None
         if canary_percent(self.live) is not None:
-            return annotations_of(self.live).get(STABLE_ANNOTATION) or "unknown"
+            return annotations_of(self.live).get(STABLE_VERSION) or "unknown"
         return labels_of(self.live).get(VERSION_LABEL) or "unknown"
 
     @property
@@ -76,8 +76,18 @@ class LiveService:
     @property
     def devices(self) -> int:
         """Accelerators of one replica."""
-        requests = section(self.predictor, "model", "resources", "limits")
-        return sum(whole(requests.get(name)) for name in _DEVICES)
+        return devices_of(section(self.predictor, "model"))
+
+    @property
+    def node_selector(self) -> type_json:
+        """The labels of the nodes that its pods may run on."""
+        return section(self.predictor, "nodeSelector")
+
+
+def devices_of(container: type_json) -> int:
+    """Return how many accelerators a container takes, of whatever kind."""
+    limits = section(container, "resources", "limits")
+    return sum(whole(limits.get(name)) for name in _DEVICES)
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,9 @@ class CloudPart:
     percent: int
     current_version: str | None
     reasons: tuple[str, ...]
+    further: tuple[Apply | Delete, ...] = ()
+    """Steps on objects beside the one that serves."""
+    risks: tuple[Risk, ...] = ()
 
 
 async def read_live(readers: Readers, where: Place, model: str) -> LiveService:
@@ -154,12 +167,12 @@ async def cloud_part(
     )
     manifest = inference_service(endpoint, made_by(service.live, origin), can)
     if strategy == "canary":
-        metadata_of(manifest)["annotations"][STABLE_ANNOTATION] = service.current_version
+        metadata_of(manifest)["annotations"][STABLE_VERSION] = service.current_version
         if mode == "Standard":
             # The stable predictor stays as it is, to the last field: a canary must not restart what it is compared with.
             manifest["spec"]["predictor"] = service.predictor
     step = Apply(
-        title=_title(manifest, chosen, strategy, percent), cluster=where.cluster.name, manifest=manifest, force=force
+        title=title_of(manifest, chosen, strategy, percent), cluster=where.cluster.name, manifest=manifest, force=force
     )
     guards = (*preconditions(step, service.live), *chosen.preconditions())
     return CloudPart(
@@ -167,7 +180,7 @@ async def cloud_part(
         strategy=strategy,
         percent=percent if strategy == "canary" else 100,
         current_version=service.current_version,
-        reasons=(why, f"Runtime {source.runtime} serves {source.format}."),
+        reasons=(*((service.why,) if service.why else ()), why, f"Runtime {source.runtime} serves {source.format}."),
     )
 
 
@@ -185,7 +198,8 @@ def _canary(version: str, source: ModelSource, percent: int) -> Canary:
     return Canary(percent=percent, model=source, name=object_name("canary", f"v{version}", length=20))
 
 
-def _title(manifest: type_json, chosen: Chosen, strategy: Strategy, percent: int) -> str:
+def title_of(manifest: type_json, chosen: Chosen, strategy: Strategy, percent: int) -> str:
+    """Return what applying the manifest does, in one line."""
     what = f"{chosen.name} {chosen.version.version}"
     how = {
         "new": f"Serve {what}",

@@ -10,15 +10,31 @@ from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, ObjectRef, Patch, Risk
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.domain.namespaces import ENVIRONMENTS
-from ai_platform_mcp.domain.objects import labels_of, metadata_of, preconditions, ref_of, rows, section
-from ai_platform_mcp.domain.progress import canary_percent, knative_mode, progress_of
-from ai_platform_mcp.manifests.common import ENVIRONMENT_LABEL, TEAM_LABEL, Origin, object_name
+from ai_platform_mcp.domain.objects import (
+    VERSION_LABEL,
+    annotations_of,
+    labels_of,
+    metadata_of,
+    preconditions,
+    ref_of,
+    rows,
+    section,
+)
+from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, knative_mode, progress_of
+from ai_platform_mcp.manifests import llm
+from ai_platform_mcp.manifests.common import (
+    ENVIRONMENT_LABEL,
+    MODEL_DIGEST_ANNOTATION,
+    MODEL_LABEL,
+    TEAM_LABEL,
+    Origin,
+    object_name,
+)
 from ai_platform_mcp.manifests.edge import Release, Rollout, Wave, edge_rollout
 from ai_platform_mcp.tools._reading import capabilities, kueue_api, list_all
 
 Action = Literal["cancel", "pause", "resume", "promote", "rollback"]
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-STABLE_VERSION = "aiplatform.dev/stable-version"
 _SUSPEND: dict[str, tuple[str, ...]] = {
     "TrainJob": ("spec", "suspend"),
     "Job": ("spec", "suspend"),
@@ -58,7 +74,9 @@ async def steer(live: type_json, action: Action, moment: Moment, readers: Reader
     kind = str(live.get("kind", ""))
     if kind == "EdgeRollout":
         return await edge(live, action, moment, readers)
-    if kind in ("InferenceService", "LLMInferenceService"):
+    if kind == llm.KIND:
+        return await language(live, action, moment, readers)
+    if kind == "InferenceService":
         return serving(live, action, moment)
     if kind == "Workload":
         return _workload(live, action, moment)
@@ -146,16 +164,65 @@ def serving(live: type_json, action: Action, moment: Moment) -> Steered:
     ref, canary = ref_of(live), canary_percent(live)
     if action == "cancel" and canary is None:
         return _cancel_new(live, moment)
-    if action in ("pause", "resume"):
-        raise InvalidInput(f"{ref} does not move by itself.", remedy="Its canary waits for promote or rollback.")
-    if canary is None:
-        raise Conflict(f"{ref} has no canary.", remedy="Deploy the version you want with deploy_model.")
+    canary = _under_way(live, action)
     knative = knative_mode(live)
     if action == "promote":
         return _promote(live, canary, moment, knative=knative)
     body = {"predictor": {"canaryTrafficPercent": 0}} if knative else {"canary": None}
     title = f"Roll back {ref}: all traffic to the version before (the canary has {canary} %)"
     return Steered((patch(live, title, {"spec": body}, moment),))
+
+
+def _under_way(live: type_json, action: Action) -> int:
+    """Return the share of the canary that the action is about."""
+    ref, canary = ref_of(live), canary_percent(live)
+    if action in ("pause", "resume"):
+        raise InvalidInput(f"{ref} does not move by itself.", remedy="Its canary waits for promote or rollback.")
+    if canary is None:
+        raise Conflict(f"{ref} has no canary.", remedy="Deploy the version you want with deploy_model.")
+    return canary
+
+
+async def language(live: type_json, action: Action, moment: Moment, readers: Readers) -> Steered:
+    """Return the steps for a language model. Its canary is an object of its own, which goes either way.
+
+    Promoting moves the canary's version into the stable object, whose name and address clients know.
+    """
+    if action == "cancel" and canary_percent(live) is None:
+        return _cancel_new(live, moment)
+    canary, ref = _under_way(live, action), ref_of(live)
+    stable = await _stable_beside(live, moment, readers)
+    whole = {"router": {"route": {"weight": llm.WHOLE}}}
+    if action != "promote":
+        title = f"Roll back {ref_of(stable)}: all traffic to the version before (the canary has {canary} %)"
+        return Steered((patch(stable, title, {"spec": whole}, moment), delete(live, moment)), (), (ref_of(stable),))
+    text = "Its replicas are replaced one after another, and the old version answers until the last one is."
+    risks = [Risk(severity="info", text=text)]
+    if progress_of(live).sentence.startswith("Not ready"):
+        text = "The canary is not ready yet: promoting it now may interrupt serving."
+        risks = [Risk(severity="danger", text=text)]
+    labels = {key: labels_of(live).get(key) for key in (VERSION_LABEL,)}
+    notes = {key: annotations_of(live).get(key) for key in (MODEL_DIGEST_ANNOTATION,)}
+    old, fresh = section(stable, "spec"), section(live, "spec")
+    spec = turning(old, {**fresh, **{key: old[key] for key in ("replicas", "router") if key in old}})
+    body = {"metadata": {"labels": labels, "annotations": notes}, "spec": {**spec, **whole}}
+    title = f"Promote the canary {ref.name} to {ref_of(stable)}, from {canary} % to all traffic"
+    return Steered((patch(stable, title, body, moment), delete(live, moment)), tuple(risks), (ref_of(stable),))
+
+
+async def _stable_beside(live: type_json, moment: Moment, readers: Readers) -> type_json:
+    """Return the LLMInferenceService that the canary shares its traffic with.
+
+    Raises:
+        Conflict: it is gone.
+    """
+    ref = ref_of(live)
+    label = f"{MODEL_LABEL}={labels_of(live).get(MODEL_LABEL, '')}"
+    found = await list_all(readers, moment.cluster, ref.api_version, ref.kind, namespace=ref.namespace, labels=label)
+    for row in found:
+        if STABLE_VERSION not in annotations_of(row):
+            return {"apiVersion": ref.api_version, "kind": ref.kind, **row}
+    raise Conflict(f"The stable version beside {ref} is gone.", remedy="Deploy the version you want with deploy_model.")
 
 
 def _cancel_new(live: type_json, moment: Moment) -> Steered:

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.facts import ComputeFacts, Facts, RolloutFacts
-from ai_platform_mcp.core.plan import Apply, Cost, Draft, Follow, Risk, Target
+from ai_platform_mcp.core.plan import Apply, Draft, Follow, Risk, Step, Target
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
 from ai_platform_mcp.domain.namespaces import Environment
 from ai_platform_mcp.domain.objects import labels_of, ref_of, section
-from ai_platform_mcp.domain.placement import Need
 from ai_platform_mcp.domain.targets import Choice, Side, allowed_region, choose_targets
 from ai_platform_mcp.domain.versions import PRODUCTION_ALIAS
 from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests import kserve
 from ai_platform_mcp.manifests.common import Capabilities, Compute, Origin
 from ai_platform_mcp.tools._accelerators import Placed, find_pool
+from ai_platform_mcp.tools._language import LiveLanguageService, language_part, read_service
 from ai_platform_mcp.tools._models import Chosen, choose_version
 from ai_platform_mcp.tools._reading import Place, capabilities, find_place, inventory_evidence, read_inventory
 from ai_platform_mcp.tools._rollout import EdgePart, Fleet, edge_part, read_fleet
-from ai_platform_mcp.tools._serving import CloudPart, LiveService, Size, cloud_part, read_live, strategy_of
+from ai_platform_mcp.tools._serving import CloudPart, LiveService, Size, cloud_part, strategy_of
 from ai_platform_mcp.tools._signals import p95_ms
+from ai_platform_mcp.tools._sizing import cost_of, need_of, replicas_of
 
 FIRST_STEP_PERCENT = {"dev": 0, "staging": 20, "production": 10}
 """Share of the cloud traffic that a new version gets first where the call does not say; 0 is all at once."""
 EDGE_CANARY_PERCENT = 10
 """Share of the edge nodes in the first wave where the call does not say: devices are far away in every environment."""
-DEFAULT_MAX_REPLICAS = 3
 REGION_LABEL = "topology.kubernetes.io/region"
 
 
@@ -93,8 +92,8 @@ class DeployModel:
             await _edge_side(world, readers),
             params.slo_ms,
         )
-        placed = await _pool(world, readers, context) if "cloud" in choice.targets else None
-        cloud = await _cloud(world, readers, placed) if "cloud" in choice.targets else None
+        placed, why = await _pool(world, readers, context) if "cloud" in choice.targets else (None, "")
+        cloud = await _cloud(world, readers, placed, why) if "cloud" in choice.targets else None
         edge = await _edge(world, readers) if "edge" in choice.targets else None
         return _draft(world, choice, cloud, edge, placed)
 
@@ -114,8 +113,7 @@ async def _read(params: DeployModelParams, readers: Readers, context: PlanContex
     chosen = await choose_version(readers, params.model, params.environment, context.now)
     inventory = await read_inventory(readers, where.cluster.name)
     can = await capabilities(readers, where.cluster.name)
-    served = can.serves(kserve.API, "InferenceService")
-    service = await read_live(readers, where, chosen.name) if served else LiveService(name=chosen.name, live=None)
+    service = await read_service(readers, where, chosen, can, params.runtime)
     return _World(
         params=params,
         where=where,
@@ -140,7 +138,7 @@ async def _cloud_side(world: _World, readers: Readers) -> Side:
     problem = ""
     if cluster.role == "edge":
         problem = f"The cluster {cluster.name} is for the edge only."
-    elif not world.can.serves(kserve.API, "InferenceService"):
+    elif not (isinstance(world.service, LiveLanguageService) or world.can.serves(kserve.API, "InferenceService")):
         problem = f"The cluster {cluster.name} does not serve KServe's InferenceService."
     elif world.params.regions and not _cloud_regions(world):
         problem = f"No cloud node of {cluster.name} is in {', '.join(world.params.regions)}."
@@ -184,42 +182,25 @@ async def _p95(world: _World, readers: Readers, target: Literal["cloud", "edge"]
 # -------------------------------------------------------------------------------------------------------------- cloud
 
 
-async def _pool(world: _World, readers: Readers, context: PlanContext) -> Placed | None:
-    """Return the pool for the replicas' accelerators, None where the model serves on processors."""
-    params, kept = world.params, world.service.devices
-    if not params.accelerator and not kept:
-        return None
-    size = _replicas(world)
+async def _pool(world: _World, readers: Readers, context: PlanContext) -> tuple[Placed | None, str]:
+    """Return the pool for the replicas' accelerators and why so many, None where the model serves on processors."""
+    asked = world.params.regions or world.chosen.facts.residency
     regions = tuple(row for row in _cloud_regions(world) if allowed_region(row, world.chosen.facts.residency))
-    need = Need(
-        purpose="serve",
-        accelerator=params.accelerator or _product(world.service),
-        count=max(1, kept),
-        nodes=size[1],
-        capacity="on_demand",
-        regions=regions if params.regions or world.chosen.facts.residency else (),
+    need, why = need_of(
+        world.chosen,
+        world.service,
+        world.inventory,
+        accelerator=world.params.accelerator,
+        nodes=_replicas(world)[1],
+        regions=regions if asked else (),
     )
-    return (await find_pool(readers, world.where, need, context.now)).outside_of_queues()
-
-
-def _product(service: LiveService) -> str:
-    """Return the accelerator that the service runs on, by the node label it selects; empty where it selects none."""
-    selected = section(service.predictor, "nodeSelector")
-    return next((str(value) for key, value in selected.items() if "gpu.product" in key or "accelerator" in key), "")
+    if need is None:
+        return None, ""
+    return (await find_pool(readers, world.where, need, context.now)).outside_of_queues(), why
 
 
 def _replicas(world: _World) -> tuple[int, int]:
-    """Return minimum and maximum: as asked for, else as the service has them, else 1 to 3."""
-    params, service = world.params, world.service
-    low = params.min_replicas
-    if low is None:
-        low = service.replicas("minReplicas") if service.live else min(1, params.max_replicas or 1)
-    high = params.max_replicas
-    if high is None:
-        high = max(service.replicas("maxReplicas") if service.live else DEFAULT_MAX_REPLICAS, low, 1)
-    if low > high:
-        raise InvalidInput(f"min_replicas {low} is above max_replicas {high}.", remedy="Pass both, or leave out both.")
-    return low, high
+    return replicas_of(world.service, world.params.min_replicas, world.params.max_replicas)
 
 
 def _canary_percent(world: _World) -> int:
@@ -227,21 +208,21 @@ def _canary_percent(world: _World) -> int:
     return FIRST_STEP_PERCENT[world.where.environment] if asked is None else asked
 
 
-async def _cloud(world: _World, readers: Readers, placed: Placed | None) -> CloudPart:
+async def _cloud(world: _World, readers: Readers, placed: Placed | None, why: str) -> CloudPart:
     low, high = _replicas(world)
     compute = placed.compute() if placed else Compute(node_selector=_region_pin(world))
+    size = Size(min_replicas=low, max_replicas=high, compute=compute)
+    percent, force = _canary_percent(world), world.params.force
+    if isinstance(world.service, LiveLanguageService):
+        part = language_part(
+            world.where, world.chosen, world.service, size, percent=percent, force=force, can=world.can,
+            origin=world.origin,
+        )  # fmt: skip
+        return replace(part, reasons=(*part.reasons, why))
     return await cloud_part(
-        readers,
-        world.where,
-        world.chosen,
-        world.service,
-        Size(min_replicas=low, max_replicas=high, compute=compute),
-        percent=_canary_percent(world),
-        runtime=world.params.runtime,
-        force=world.params.force,
-        can=world.can,
-        origin=world.origin,
-    )
+        readers, world.where, world.chosen, world.service, size, percent=percent, runtime=world.params.runtime,
+        force=force, can=world.can, origin=world.origin,
+    )  # fmt: skip
 
 
 def _region_pin(world: _World) -> dict[str, str]:
@@ -287,7 +268,8 @@ async def _edge(world: _World, readers: Readers) -> EdgePart:
 def _draft(
     world: _World, choice: Choice, cloud: CloudPart | None, edge: EdgePart | None, placed: Placed | None
 ) -> Draft:
-    steps: tuple[Apply, ...] = (*((cloud.step,) if cloud else ()), *(edge.steps if edge else ()))
+    steps: tuple[Step, ...] = (*((cloud.step, *cloud.further) if cloud else ()), *(edge.steps if edge else ()))
+    followed = (*((cloud.step,) if cloud else ()), *(edge.steps if edge else ()))
     targets = (*((_cloud_target(world, cloud, placed),) if cloud else ()), *(edge.targets if edge else ()))
     rollout = _rollout(world, cloud, edge)
     return Draft(
@@ -302,8 +284,13 @@ def _draft(
             fleet=edge.facts if edge else None,
             quota=placed.quota_facts() if placed else None,
         ),
-        cost=_cost(placed),
-        risks=(*_risks(world), *(placed.risks() if placed else ()), *(edge.risks if edge else ())),
+        cost=cost_of(placed),
+        risks=(
+            *_risks(world),
+            *(cloud.risks if cloud else ()),
+            *(placed.risks() if placed else ()),
+            *(edge.risks if edge else ()),
+        ),
         evidence=(world.chosen.evidence(), inventory_evidence(world.inventory)),
         reasons=(
             *choice.reasons,
@@ -311,7 +298,7 @@ def _draft(
             *(placed.reasons if placed else ()),
             *(edge.reasons if edge else ()),
         ),
-        follow=tuple(_follow(step) for step in steps if step.manifest["kind"] != "Service"),
+        follow=tuple(_follow(step) for step in followed if step.manifest["kind"] != "Service"),
     )
 
 
@@ -339,12 +326,6 @@ def _compute(placed: Placed | None) -> ComputeFacts:
     if placed is not None:
         return placed.compute_facts()
     return ComputeFacts(purpose="serve", accelerator="", count=0, hours=None, spot=False, checkpoint=False)
-
-
-def _cost(placed: Placed | None) -> Cost | None:
-    if placed is None or placed.cost is None:
-        return None
-    return placed.cost.model_copy(update={"basis": f"at {placed.need.nodes} replicas; {placed.cost.basis}"})
 
 
 def _summary(world: _World, choice: Choice, rollout: RolloutFacts) -> str:

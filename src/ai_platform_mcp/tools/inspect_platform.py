@@ -22,6 +22,7 @@ from ai_platform_mcp.domain.overview import Seen, overview
 from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.domain.text import Listing
 from ai_platform_mcp.domain.views import Filters
+from ai_platform_mcp.manifests import edge, kserve, llm
 
 PART_SECONDS = 8.0
 """How long the overview waits for one backend before it goes on without it."""
@@ -131,9 +132,10 @@ async def _inventory(params: InspectParams, readers: Readers) -> Result:
         )
     filters, now = _filters(params), readers.clock.now()
     if params.kind == "nodes":
-        named = [row for inventory in inventories for row in inventory.nodes if params.name and row.name == params.name]
+        named = [(each, row) for each in inventories for row in each.nodes if params.name and row.name == params.name]
         if len(named) == 1:
-            body = {**views.freshness(inventories)[0], **views.node_detail(named[0])}
+            [(inventory, row)] = named
+            body = {**views.freshness(inventories)[0], **views.node_detail(row, inventory.node_use.get(row.name))}
             return detail_result("node", params.name, body, verbose=params.verbose)
         return _listed(views.nodes(inventories, filters, now), params)
     if params.kind == "gpu_pools":
@@ -164,15 +166,15 @@ async def _deployments(
     return _listed(views.deployments(inventories, filters, readers.clock.now()), params)
 
 
-_VERSIONS = {
-    "InferenceService": "serving.kserve.io/v1beta1",
-    "LLMInferenceService": "serving.kserve.io/v1alpha2",
-    "EdgeRollout": "edge.aiplatform.dev/v1alpha1",
-}
+_VERSIONS = {"InferenceService": (kserve.API,), llm.KIND: llm.APIS, "EdgeRollout": (edge.API,)}
+"""Newest first."""
 
 
 async def _object(row: DeploymentRow, readers: Readers) -> type_json | None:
-    return await readers.clusters.get(row.cluster, _VERSIONS[row.kind], row.kind, row.name, row.namespace)
+    for version in _VERSIONS[row.kind]:
+        if await readers.clusters.serves(row.cluster, version, row.kind):
+            return await readers.clusters.get(row.cluster, version, row.kind, row.name, row.namespace)
+    return None
 
 
 # --- registry --------------------------------------------------------------------------------------------------------

@@ -144,3 +144,27 @@ async def test_a_language_model_takes_longer_and_keeps_serving_while_it_is_chang
     await life.settle(START)
     assert condition(await life.get("LLMInferenceService", "llama-3-3-70b", "nlp-prod"), "Ready")["status"] == "True"
     assert life.told.at("llama-3.3-70b", "nlp-prod") == {"2": 1.0}
+
+
+async def test_releases_of_a_language_model_share_its_traffic_by_weight_once_they_are_ready(life: Life) -> None:
+    def share(weight: int) -> dict[str, Any]:
+        return {"spec": {"router": {"route": {"group": "llama", "weight": weight}}}}
+
+    stable = await life.get("LLMInferenceService", "llama-3-3-70b", "nlp-prod")
+    await life.change("LLMInferenceService", "llama-3-3-70b", share(90), "nlp-prod")
+    meta = {"name": "llama-canary", "namespace": "nlp-prod"}
+    meta |= {"labels": {**stable["metadata"]["labels"], "aiplatform.dev/version": "2"}}
+    spec = {"model": stable["spec"]["model"], "router": {"route": {"group": "llama", "weight": 10}}}
+    await life.store.create({**{k: stable[k] for k in ("apiVersion", "kind")}, "metadata": meta, "spec": spec})
+    await life.settle()
+    assert condition(await life.get("LLMInferenceService", "llama-3-3-70b", "nlp-prod"), "Ready")["status"] == "True"
+    assert life.told.at("llama-3.3-70b", "nlp-prod") == {"1": 1.0}
+    for _ in range(3):
+        await life.settle(START)
+    assert life.told.at("llama-3.3-70b", "nlp-prod") == {"1": 0.9, "2": 0.1}
+    live = await life.get("LLMInferenceService", "llama-canary", "nlp-prod")
+    assert [row["weight"] for row in live["status"]["router"]["group"]["members"]] == [90, 10]
+    assert live["metadata"]["labels"]["serving.kserve.io/routing-group"] == "llama"
+    await life.delete("LLMInferenceService", "llama-canary", "nlp-prod")
+    await life.settle()
+    assert life.told.at("llama-3.3-70b", "nlp-prod") == {"1": 1.0}

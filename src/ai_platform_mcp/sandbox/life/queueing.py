@@ -199,7 +199,7 @@ class Pools:
         """Choose flavors for what is asked; on failure say why, by Kueue's reason and in words."""
         chosen: dict[str, str] = {}
         for resource, amount in asked.items():
-            offers = [offer for offer in _offers(queue, resource) if self._fits(offer[0], selector)]
+            offers = self._matching(_offers(queue, resource), selector)
             if not offers:
                 text = f"ClusterQueue {queue['metadata']['name']} has no flavor for {resource} with the nodes asked for"
                 return None, "NoMatchingFlavor", text
@@ -213,9 +213,12 @@ class Pools:
             chosen[resource] = fits[0]
         return chosen, "QuotaReserved", f"Quota reserved in ClusterQueue {queue['metadata']['name']}"
 
-    def _fits(self, flavor: str, selector: dict[str, str]) -> bool:
-        labels: dict[str, str] = self._node_labels.get(flavor, {})
-        return all(selector.get(key, value) == value for key, value in labels.items())
+    def _matching(self, offers: list[tuple[str, int]], selector: dict[str, str]) -> list[tuple[str, int]]:
+        """Keep the flavors that carry every label asked for; keys that no flavor defines are the scheduler's business."""
+        labels: dict[str, dict[str, str]] = {name: self._node_labels.get(name, {}) for name, _ in offers}
+        keys = {key for row in labels.values() for key in row}
+        wanted = {key: value for key, value in selector.items() if key in keys}
+        return [offer for offer in offers if wanted.items() <= labels[offer[0]].items()]
 
     def _free(self, queue: Json, flavor: str, resource: str, nominal: int) -> int:
         return nominal - self.used.get((queue["metadata"]["name"], flavor, resource), 0)

@@ -6,22 +6,16 @@ rest. Standard mode (from v0.20) keeps ``spec.canary[]`` beside the stable predi
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import datetime
-from typing import Any
 
-from ai_platform_mcp.sandbox.kube.clock import stamp
+from ai_platform_mcp.sandbox.life import language
+from ai_platform_mcp.sandbox.life.release import MODEL, STABLE_VERSION, VERSION, first_seen, mark_of
 from ai_platform_mcp.sandbox.life.world import Json, Place, World, annotations_of, labels_of, with_condition
 
 SERVING = "serving.kserve.io/v1beta1"
 MODE = "serving.kserve.io/deploymentMode"
 DEFAULT_MODE = "Standard"
-LLM = "serving.kserve.io/v1alpha2"
 START_SECONDS = 90
-LLM_START_SECONDS = 180
-MODEL, VERSION = "aiplatform.dev/model", "aiplatform.dev/version"
-STABLE_VERSION = "aiplatform.dev/stable-version"
 PREDICTOR_SEEN = "sandbox.aiplatform.dev/predictor-seen"
 CANARY_SEEN = "sandbox.aiplatform.dev/canary-seen"
 
@@ -29,7 +23,7 @@ CANARY_SEEN = "sandbox.aiplatform.dev/canary-seen"
 async def step(world: World) -> None:
     """Bring every service to where KServe would have it by now."""
     await world.each(await world.all(SERVING, "InferenceService"), lambda service: _move(world, service))
-    await world.each(await world.all(LLM, "LLMInferenceService"), lambda service: _llm(world, service))
+    await language.step(world)
 
 
 def mode_of(service: Json) -> str:
@@ -38,27 +32,13 @@ def mode_of(service: Json) -> str:
     return {"Serverless": "Knative", "RawDeployment": "Standard"}.get(named, named)
 
 
-def _mark(body: Any) -> str:
-    """Five characters that change when what is served changes."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:5]
-
-
-async def _since(world: World, service: Json, note: str, mark: str) -> str | None:
-    """When this release was first seen, kept in an annotation; None where that is only now."""
-    seen = annotations_of(service).get(note, "")
-    if seen.startswith(f"{mark} "):
-        return seen.split(" ", 1)[1]
-    await world.patch(service, {"metadata": {"annotations": {note: f"{mark} {stamp(world.now())}"}}})
-    return None
-
-
 async def _move(world: World, service: Json) -> None:
     if service["metadata"].get("deletionTimestamp"):
         return
     meta, now = service["metadata"], world.now()
     predictor = {key: value for key, value in service["spec"]["predictor"].items() if key != "canaryTrafficPercent"}
-    mark = _mark(predictor)
-    since = await _since(world, service, PREDICTOR_SEEN, mark)
+    mark = mark_of(predictor)
+    since = await first_seen(world, service, PREDICTOR_SEEN, mark)
     host = f"{meta['name']}.{meta['namespace']}.sandbox.local"
     status: Json = {
         **(service.get("status") or {}),
@@ -127,7 +107,7 @@ async def _canaries(world: World, service: Json, status: Json) -> Json:
     kept = {key: value for key, value in status.items() if key != "canaryStatuses"}
     if not canaries or mode_of(service) == "Knative":
         return kept
-    since = await _since(world, service, CANARY_SEEN, _mark([row.get("predictor") for row in canaries]))
+    since = await first_seen(world, service, CANARY_SEEN, mark_of([row.get("predictor") for row in canaries]))
     ready = since is not None and world.passed(since, START_SECONDS)
     rows = [
         {"name": row["predictor"]["name"], "trafficPercent": int(row.get("trafficPercent") or 0), "ready": ready}
@@ -164,20 +144,3 @@ def _signal(world: World, service: Json, status: Json) -> None:
 
 def _place(service: Json) -> Place:
     return Place(labels_of(service).get(MODEL, ""), service["metadata"]["namespace"])
-
-
-async def _llm(world: World, service: Json) -> None:
-    meta, now = service["metadata"], world.now()
-    if meta.get("deletionTimestamp"):
-        return
-    status: Json = {**(service.get("status") or {}), "observedGeneration": meta["generation"]}
-    since = await _since(world, service, PREDICTOR_SEEN, _mark(service["spec"]))
-    if since is None or not world.passed(since, LLM_START_SECONDS):
-        status = with_condition(status, "Ready", False, "WorkloadNotReady", "The model is loading", now)
-        world.signals.keeps(_place(service))
-    else:
-        status["url"] = f"http://{meta['name']}.{meta['namespace']}.sandbox.local"
-        status = with_condition(status, "Ready", True, "Ready", "", now)
-        if MODEL in labels_of(service):
-            world.signals.serves(_place(service), {labels_of(service).get(VERSION, "unknown"): 1.0})
-    await world.status(service, status)
