@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from heapq import nsmallest
 from typing import Any
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value
 from ai_platform_mcp.core.tool import Result
-from ai_platform_mcp.domain.text import DEFAULT_BUDGET, MOST, Cell, Listing, fit, json_tokens, table, tokens
+from ai_platform_mcp.domain.text import DEFAULT_BUDGET, MOST, Cell, Found, Key, Listing, fit, json_tokens, table, tokens
+
+TROUBLED = 8
+"""Names that the first of several pages gives of what is in trouble further on."""
 
 
 class Cursor(Value):
-    """Where a page begins: ``skip`` rows into the backend's page that ``backend`` names (empty: the first)."""
+    """Where a page begins: after the row of a key, or ``skip`` rows into the backend's page that ``backend`` names.
+
+    The backend's first page has no name.
+    """
 
     skip: int = 0
     backend: str = ""
+    after: Key = ()
 
     def text(self) -> str:
         """Return the token that callers pass back."""
-        return f"{self.skip}:{self.backend}"
+        return f"@{'|'.join(self.after)}" if self.after else f"{self.skip}:{self.backend}"
 
     @classmethod
     def read(cls, token: str) -> Cursor:
@@ -27,9 +37,11 @@ class Cursor(Value):
         Raises:
             InvalidInput: it is none of ours.
         """
-        skip, colon, backend = token.partition(":")
         if not token:
             return cls()
+        if token.startswith("@") and len(token) > 1:
+            return cls(after=tuple(token[1:].split("|")))
+        skip, colon, backend = token.partition(":")
         if not colon or not (skip.isascii() and skip.isdigit()) or len(skip) > 9:
             raise InvalidInput(
                 f"{token[:40]!r} is no paging token.", remedy="Pass token exactly as the page before gave it in next."
@@ -54,18 +66,62 @@ def listing_result(
         cursor: where in the listing this page begins.
         more: the backend's own token for the page after this listing; None where the listing is all there is.
     """
+    if listing.found is not None:
+        return _found_result(listing, listing.found, cursor or Cursor(), limit, budget_of(verbose))
     start, listing = cursor or Cursor(), _lean(listing)
     rest = listing.rows[start.skip :]
     rows = rest[:limit]
 
     def page(count: int) -> Result:
-        return _page(listing, rows[:count], _next(start, count, len(rest), more), start, more)
+        total = len(listing.rows) if more is None and not start.backend else None
+        return _page(listing, rows[:count], _next(start, count, len(rest), more), start.skip, total)
 
-    def cost(count: int) -> int:
-        result = page(count)
-        return max(tokens(result.text), json_tokens(result.data))
+    return page(fit(len(rows), budget_of(verbose), lambda count: _cost(page(count))))
 
-    return page(fit(len(rows), budget_of(verbose), cost))
+
+def first_rows(listing: Listing, most: int) -> tuple[Sequence[tuple[Cell, ...]], int]:
+    """Return at most ``most`` rows, the urgent ones first, and how many there are in all."""
+    if listing.found is None:
+        return listing.rows[:most], len(listing.rows)
+    found = listing.found
+    return [found.cells(item) for item in nsmallest(most, found.items, key=found.urgency)], len(found.items)
+
+
+def _cost(result: Result) -> int:
+    return max(tokens(result.text), json_tokens(result.data))
+
+
+def _found_result(listing: Listing, found: Found[Any], cursor: Cursor, limit: int, budget: int) -> Result:
+    """Return all that was found by urgency where it fits, else the page after the cursor by key."""
+    total = len(found.items)
+    if not cursor.after and not cursor.skip and total <= limit:
+        rows = tuple(found.cells(item) for item in sorted(found.items, key=found.urgency))
+        whole = _page(_lean(listing.model_copy(update={"rows": rows})), None, "", 0, total)
+        if _cost(whole) <= budget:
+            return whole
+    begin = bisect_right(found.items, cursor.after, key=found.key) if cursor.after else cursor.skip
+    items = found.items[begin : begin + limit]
+    lean = _lean(listing.model_copy(update={"rows": tuple(found.cells(item) for item in items)}))
+    if not begin and (named := _troubled(found)):
+        lean = lean.model_copy(update={"notes": (named, *lean.notes)})
+
+    def page(count: int) -> Result:
+        left = total - begin - count
+        following = Cursor(after=found.key(items[count - 1])).text() if count and left > 0 else ""
+        return _page(lean, lean.rows[:count], following, begin, total)
+
+    return page(fit(len(items), budget, lambda count: _cost(page(count))))
+
+
+def _troubled(found: Found[Any]) -> str:
+    """Return a line on what is in trouble: pages go by name, and it may be on any of them."""
+    names: list[str] = []
+    more = 0
+    for item in found.items:
+        if name := found.trouble(item):
+            more += len(names) >= TROUBLED
+            names += [name] if len(names) < TROUBLED else []
+    return f"In trouble: {', '.join(names)}{f' and {more} more (narrow by state)' if more else ''}." if names else ""
 
 
 def _lean(listing: Listing) -> Listing:
@@ -94,21 +150,21 @@ def _next(start: Cursor, count: int, left: int, more: str | None) -> str:
 
 
 def _page(
-    listing: Listing, rows: tuple[tuple[Cell, ...], ...], following: str, start: Cursor, more: str | None
+    listing: Listing, rows: tuple[tuple[Cell, ...], ...] | None, following: str, skip: int, total: int | None
 ) -> Result:
-    total = len(listing.rows) if more is None and not start.backend else None
+    rows = listing.rows if rows is None else rows
     data: dict[str, Any] = {"kind": listing.kind, **listing.facts}
     if total is not None:
         data["total"] = total
     data |= {"shown": len(rows), "columns": list(listing.columns), "rows": [list(row) for row in rows]}
-    lines = [_head(listing, len(rows), start.skip, total)]
+    lines = [_head(listing, len(rows), skip, total)]
     lines.append(table(listing.columns, rows) if rows else listing.empty)
     if not rows:
         data["empty"] = listing.empty
     notes = list(listing.notes)
     if following:
         data["next"] = following
-        left = f"{total - start.skip - len(rows)} more rows" if total is not None else "More rows"
+        left = f"{total - skip - len(rows)} more rows" if total is not None else "More rows"
         notes.append(f"{left}: repeat with token={following}, or narrow with filters.")
     if notes:
         data["notes"] = notes

@@ -64,10 +64,10 @@ def _cluster(inventory: Inventory) -> list[tuple[Cell, ...]]:
     for role in ("edge", "cloud"):
         nodes = [row for row in inventory.nodes if row.role == role]
         if nodes:
-            states = Counter(node_state(row) for row in nodes)
-            trouble = [row.name for row in nodes if node_state(row) != "ready"]
+            trouble = [row for row in nodes if not (row.ready and row.schedulable)]
+            states = Counter(map(node_state, trouble)) + Counter(ready=len(nodes) - len(trouble))
             amount = f"{len(nodes)}: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-            rows.append((f"{role} nodes{at}", amount, _names(trouble)))
+            rows.append((f"{role} nodes{at}", amount, _names([row.name for row in trouble])))
     devices: dict[str, list[int]] = {}
     for row in inventory.flavors:
         total = devices.setdefault(row.accelerator or row.resource, [0, 0])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, SkipValidation
 
 from ai_platform_mcp.core.model import Value, canonical_json
 
@@ -18,6 +19,7 @@ MOST = 10_000
 """Tokens that no answer exceeds."""
 
 Cell = str | int | bool | None
+Item = TypeVar("Item")
 
 _PIECE = re.compile(r"[A-Za-z]+|[0-9]+|[^\x00-\x7f]|[ ]+|\n\s*|[^A-Za-z0-9\s]+|\s")
 
@@ -50,12 +52,38 @@ def json_tokens(value: object) -> int:
     return tokens(canonical_json(value).decode())
 
 
+Key = tuple[str, ...]
+"""What a row is known by, whatever becomes of it: cluster, namespace, name."""
+
+
+@dataclass(frozen=True)
+class Found(Generic[Item]):
+    """What was found, sorted by key and not made into rows yet: of ten thousand only a page is ever told.
+
+    A list that fits one page is told by ``urgency``. One that does not goes by ``key``, which no change of state moves: so
+    however the world changes between two pages, what stays is told once.
+    """
+
+    items: Sequence[Item]
+    key: Callable[[Item], Key]
+    cells: Callable[[Item], tuple[Cell, ...]]
+    urgency: Callable[[Item], Any]
+    trouble: Callable[[Item], str] = lambda item: ""
+    """What the first page of several names though its turn is later; empty for what is well."""
+
+
 class Listing(Value):
-    """Rows to answer with, before they are cut. ``columns`` name the cells of every row."""
+    """Rows to answer with, before they are cut. ``columns`` name the cells of every row.
+
+    ``rows`` hold all of them, or the backend's page of them; ``found`` takes their place where there may be thousands.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     kind: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    found: SkipValidation[Found[Any] | None] = None
     empty: str = "Nothing matches."
     """What to say where there are no rows, and what to do then."""
     notes: tuple[str, ...] = ()

@@ -6,16 +6,19 @@ A row is short on purpose; the full story of one thing is asked for by name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 
 from ai_platform_mcp.core.model import Value
 from ai_platform_mcp.core.redact import untrusted
-from ai_platform_mcp.core.rows import DeploymentRow, Inventory, NodeRow, WorkloadRow
-from ai_platform_mcp.domain.text import Cell, Listing, age, clip
+from ai_platform_mcp.core.rows import DeploymentRow, Inventory, NodeRow, NodeUse, WorkloadRow
+from ai_platform_mcp.domain.text import Cell, Found, Listing, age, clip
 
 MESSAGE = 80
 """Characters of a backend's own words in a row."""
+HOLDERS = 6
+"""Holders of devices that are named beside the pools."""
 RELEASE_LABEL = "edge.aiplatform.dev/release."
 
 
@@ -30,18 +33,27 @@ class Filters(Value):
     state: str = ""
     contains: str = ""
 
+    @cached_property
+    def _wanted(self) -> tuple[tuple[str, str], ...]:
+        set_ones = ((name, getattr(self, name)) for name in Filters.model_fields)
+        return tuple((name, wanted.lower()) for name, wanted in set_ones if wanted)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether any field is set."""
+        return bool(self._wanted)
+
     def passes(self, **values: str | Iterable[str]) -> bool:
         """Tell whether a row passes: each field that is set equals the row's value; ``contains`` looks into all of them."""
-        texts = {key: [value] if isinstance(value, str) else list(value) for key, value in values.items()}
-        for key, wanted in self.model_dump().items():
-            if not wanted or (key not in texts and key != "contains"):
-                continue
+        for key, wanted in self._wanted:
             if key == "contains":
-                everything = " ".join(text for row in texts.values() for text in row)
-                if wanted.lower() not in everything.lower():
+                everything = (text for row in values.values() for text in ((row,) if isinstance(row, str) else row))
+                if not any(wanted in text.lower() for text in everything):
                     return False
-            elif wanted.lower() not in {text.lower() for text in texts[key]}:
-                return False
+            elif (told := values.get(key)) is not None:
+                texts = (told,) if isinstance(told, str) else told
+                if all(wanted != text.lower() for text in texts):
+                    return False
         return True
 
 
@@ -89,46 +101,79 @@ def releases(node: NodeRow) -> dict[str, str]:
 
 def nodes(inventories: Sequence[Inventory], filters: Filters, now: datetime) -> Listing:
     """Return nodes, edge first, those in trouble first."""
-    found = [
-        row
-        for inventory in inventories
-        for row in inventory.nodes
-        if filters.passes(
-            name=row.name,
-            site=row.site,
-            region=row.region,
-            state=(node_state(row), row.role),
-            more=(row.accelerator, *(f"{key}={value}" for key, value in row.labels.items())),
-        )
-    ]
+    use = {row.cluster: row.node_use for row in inventories}
+    found = [row for inventory in _by_cluster(inventories) for row in inventory.nodes]
+    if filters.narrow:
+        found = list(filter(_NodeFilter(filters).passes, found))
     order = ("offline", "cordoned", "ready")
-    found.sort(key=lambda row: (row.role != "edge", order.index(node_state(row)), row.cluster, row.name))
-    counts = Counter((row.role, node_state(row)) for row in found)
-    told = ", ".join(f"{count} {role} {state}" for (role, state), count in sorted(counts.items()))
     facts, notes = freshness(inventories)
     return Listing(
         kind="nodes",
-        columns=("node", "state", "site", "region", "accelerator", "releases", "seen", "cluster"),
-        rows=tuple(_node(row, now) for row in found),
+        columns=("node", "state", "site", "region", "accelerator", "in_use", "pods", "releases", "seen", "cluster"),
+        found=Found(
+            items=found,
+            key=lambda row: (row.cluster, row.name),
+            cells=lambda row: _node(row, use[row.cluster], now),
+            urgency=lambda row: (row.role != "edge", order.index(node_state(row)), row.cluster, row.name),
+            trouble=lambda row: "" if row.ready else row.name,
+        ),
         empty="No node matches. Filters: site, region, state=ready|offline|cordoned|edge|cloud, contains (labels too).",
-        notes=(f"In all: {told}.", *notes) if found else notes,
+        notes=(f"In all: {counted(found)}.", *notes) if found else notes,
         facts=facts,
     )
 
 
-def _node(row: NodeRow, now: datetime) -> tuple[Cell, ...]:
+def counted(found: Iterable[NodeRow]) -> str:
+    """Return how many nodes there are of each role and state."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for (role, ready, schedulable), count in Counter((row.role, row.ready, row.schedulable) for row in found).items():
+        counts[role, "offline" if not ready else "ready" if schedulable else "cordoned"] += count
+    return ", ".join(f"{count} {role} {state}" for (role, state), count in sorted(counts.items()))
+
+
+class _NodeFilter:
+    """``Filters`` over nodes. A label is searched once, however many nodes share it."""
+
+    def __init__(self, filters: Filters):
+        self._filters = filters
+        self._but_contains = Filters.model_validate({**filters.model_dump(), "contains": ""})
+        self._wanted = filters.contains.lower()
+        self._seen: dict[tuple[str, str], bool] = {}
+
+    def passes(self, row: NodeRow) -> bool:
+        """Tell whether a node passes; ``contains`` looks into its labels too, written as ``key=value``."""
+        told = {"name": row.name, "site": row.site, "region": row.region, "state": (node_state(row), row.role)}
+        if not self._wanted or not any(map(self._holds, row.labels.items())):
+            return self._filters.passes(**told, more=row.accelerator)
+        return self._but_contains.passes(**told)
+
+    def _holds(self, label: tuple[str, str]) -> bool:
+        known = self._seen.get(label)
+        if known is None:
+            known = self._seen[label] = self._wanted in f"{label[0]}={label[1]}".lower()
+        return known
+
+
+def _by_cluster(inventories: Sequence[Inventory]) -> list[Inventory]:
+    return sorted(inventories, key=lambda row: row.cluster)
+
+
+def _node(row: NodeRow, use: Mapping[str, NodeUse], now: datetime) -> tuple[Cell, ...]:
     accelerator = f"{row.accelerators}x {row.accelerator}" if row.accelerators else ""
     told = " ".join(f"{model}={version}" for model, version in sorted(releases(row).items()))
     seen = age(row.last_seen, now) if not row.ready else ""
-    return (row.name, node_state(row), row.site, row.region, accelerator, told, seen, row.cluster)
+    runs = use.get(row.name, NodeUse(0, 0)) if use else None
+    devices, pods = (runs.devices if row.accelerators else None, runs.pods) if runs else (None, None)
+    return (row.name, node_state(row), row.site, row.region, accelerator, devices, pods, told, seen, row.cluster)
 
 
-def node_detail(row: NodeRow) -> dict[str, object]:
-    """Return one node with its labels, conditions and taints."""
+def node_detail(row: NodeRow, use: NodeUse | None = None) -> dict[str, object]:
+    """Return one node with its labels, conditions and taints, and what runs on it."""
     labels = {key: clip(value, 60) for key, value in sorted(row.labels.items())}
     conditions = {key: said(value) for key, value in row.conditions.items()}
     body = row.model_dump(mode="json", exclude={"labels", "conditions"}, exclude_defaults=True)
-    return {**body, "state": node_state(row), "labels": labels, "conditions": conditions}
+    runs = {"pods": use.pods, "devices_in_use": use.devices} if use else {}
+    return {**body, "state": node_state(row), **runs, "labels": labels, "conditions": conditions}
 
 
 # --- pools and queues ------------------------------------------------------------------------------------------------
@@ -168,16 +213,26 @@ def gpu_pools(inventories: Sequence[Inventory], filters: Filters) -> Listing:
         columns=columns,
         rows=tuple(sorted(rows, key=lambda row: (row[1], row[0]))),
         empty="No GPU pool matches. Filters: name (pool or queue), region, state=spot|on-demand|free|full, contains.",
-        notes=notes,
+        notes=(*_holders(inventories), *notes),
         facts=facts,
     )
+
+
+def _holders(inventories: Sequence[Inventory]) -> tuple[str, ...]:
+    """Return who holds devices with running pods: a line, those with most first."""
+    rows = sorted((row for each in inventories for row in each.holders), key=lambda row: -row.devices)
+    if not rows:
+        return ()
+    told = ", ".join(f"{row.namespace}{f' {row.model}' if row.model else ''} {row.devices}" for row in rows[:HOLDERS])
+    more = sum(row.devices for row in rows[HOLDERS:])
+    return (f"Devices held by running pods: {told}{f', others {more}' if more else ''}.",)
 
 
 def queues(inventories: Sequence[Inventory], filters: Filters) -> Listing:
     """Return LocalQueues; those with waiting work first."""
     found = [
         row
-        for inventory in inventories
+        for inventory in _by_cluster(inventories)
         for row in inventory.queues
         if filters.passes(
             namespace=row.namespace,
@@ -185,19 +240,22 @@ def queues(inventories: Sequence[Inventory], filters: Filters) -> Listing:
             more=(row.name, row.cluster_queue),
         )
     ]
-    found.sort(key=lambda row: (-row.pending, -row.admitted, row.namespace, row.name))
     facts, notes = freshness(inventories)
     return Listing(
         kind="queues",
         columns=("namespace", "queue", "cluster_queue", "pending", "admitted", "active", "cluster"),
-        rows=tuple(
-            (row.namespace, row.name, row.cluster_queue, row.pending, row.admitted, row.active, row.cluster)
-            for row in found
+        found=Found(
+            items=found,
+            key=lambda row: (row.cluster, row.namespace, row.name),
+            cells=lambda row: (row.namespace, row.name, row.cluster_queue, row.pending, row.admitted, row.active,
+                               row.cluster),
+            urgency=lambda row: (-row.pending, -row.admitted, row.namespace, row.name),
+            trouble=lambda row: f"{row.namespace}/{row.name} {row.pending} pending" if row.pending else "",
         ),
         empty="No queue matches. Filters: namespace, state=busy|idle|active|stopped, contains.",
         notes=("The workloads of a queue: kind=queues name=<queue>.", *notes),
         facts=facts,
-    )
+    )  # fmt: skip
 
 
 def workloads(inventories: Sequence[Inventory], filters: Filters, now: datetime) -> Listing:
@@ -210,17 +268,21 @@ def workloads(inventories: Sequence[Inventory], filters: Filters, now: datetime)
     }
     found = [
         row
-        for inventory in inventories
+        for inventory in _by_cluster(inventories)
         for row in inventory.workloads
         if (row.cluster, row.namespace, row.queue) in leads
         and filters.passes(namespace=row.namespace, state=row.state, more=(row.name, row.owner, row.flavor))
     ]
-    found.sort(key=lambda row: (row.state.lower() == "admitted", row.created or now, row.namespace, row.name))
     facts, notes = freshness(inventories)
     return Listing(
         kind="queues",
         columns=("namespace", "workload", "owner", "queue", "state", "devices", "pool", "age", "reason", "cluster"),
-        rows=tuple(_workload(row, now) for row in found),
+        found=Found(
+            items=found,
+            key=lambda row: (row.cluster, row.namespace, row.name),
+            cells=lambda row: _workload(row, now),
+            urgency=lambda row: (row.state.lower() == "admitted", row.created or now, row.namespace, row.name),
+        ),
         empty=f"No workload in {filters.name!r} matches." if leads else f"There is no queue {filters.name!r}.",
         notes=notes,
         facts=facts,
@@ -240,7 +302,7 @@ def deployments(inventories: Sequence[Inventory], filters: Filters, now: datetim
     """Return what serves, unready first."""
     found = [
         row
-        for inventory in inventories
+        for inventory in _by_cluster(inventories)
         for row in inventory.deployments
         if filters.passes(
             name=(row.name, row.model),
@@ -250,14 +312,19 @@ def deployments(inventories: Sequence[Inventory], filters: Filters, now: datetim
             more=(row.kind, row.version, row.url),
         )
     ]
-    found.sort(key=lambda row: (row.ready, row.model, row.environment, row.namespace, row.name))
     facts, notes = freshness(inventories)
     columns = ("namespace", "name", "kind", "model", "version", "environment", "ready", "canary%", "replicas", "url", "age",
                "message", "cluster")  # fmt: skip
     return Listing(
         kind="deployments",
         columns=columns,
-        rows=tuple(_deployment(row, now) for row in found),
+        found=Found(
+            items=found,
+            key=lambda row: (row.cluster, row.namespace, row.name, row.kind),
+            cells=lambda row: _deployment(row, now),
+            urgency=lambda row: (row.ready, row.model, row.environment, row.namespace, row.name),
+            trouble=lambda row: "" if row.ready else f"{row.namespace}/{row.name}",
+        ),
         empty="Nothing is deployed that matches. Filters: name (or model), namespace, team, "
         "state=ready|not-ready|dev|staging|production|cloud|edge, contains.",
         notes=notes,

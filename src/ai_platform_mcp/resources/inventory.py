@@ -9,7 +9,7 @@ from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory
 from ai_platform_mcp.core.tool import Caller
 from ai_platform_mcp.domain import views
-from ai_platform_mcp.domain.answer import listing_result
+from ai_platform_mcp.domain.answer import first_rows, listing_result
 from ai_platform_mcp.domain.overview import Seen, overview
 from ai_platform_mcp.domain.text import Listing, json_tokens
 from ai_platform_mcp.domain.views import Filters
@@ -69,7 +69,8 @@ def _document(inventory: Inventory, readers: Readers) -> dict[str, Any]:
 
 
 def _section(listing: Listing, most: int) -> dict[str, Any]:
-    body: dict[str, Any] = {"columns": list(listing.columns), "rows": [list(row) for row in listing.rows[:most]]}
-    if len(listing.rows) > most:
-        body |= {"left_out": len(listing.rows) - most, "how": f"inspect_platform kind={listing.kind}"}
+    rows, total = first_rows(listing, most)
+    body: dict[str, Any] = {"columns": list(listing.columns), "rows": [list(row) for row in rows]}
+    if total > most:
+        body |= {"left_out": total - most, "how": f"inspect_platform kind={listing.kind}"}
     return body
