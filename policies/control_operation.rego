@@ -36,6 +36,6 @@ asks contains say.ask("production_resume", "self") if {
 	input.action == "resume"
 }
 
-warnings := set()
+warnings contains finding if some finding in data.aiplatform.lib.access.warnings
 
 limits := {}

@@ -119,6 +119,8 @@ violations contains finding if {
 	some finding in data.aiplatform.lib.fleet.findings
 }
 
+warnings contains finding if some finding in data.aiplatform.lib.access.warnings
+
 warnings contains finding if {
 	data.aiplatform.lib.access.environments == {"dev"}
 	some finding in data.aiplatform.lib.evidence.pin

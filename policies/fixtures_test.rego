@@ -127,7 +127,12 @@ deploy_model := {
 				"namespace": "vision",
 				"owner_team": "vision",
 				"replicas_removed": 0,
-				"forced": false
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
 			}
 		]
 	},
@@ -204,7 +209,12 @@ request_gpu := {
 				"namespace": "vision",
 				"owner_team": null,
 				"replicas_removed": 0,
-				"forced": false
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
 			}
 		]
 	},
@@ -305,7 +315,12 @@ trigger_retraining := {
 				"namespace": "vision",
 				"owner_team": null,
 				"replicas_removed": 0,
-				"forced": false
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
 			}
 		]
 	},
@@ -416,7 +431,12 @@ manage_edge_nodes := {
 				"namespace": null,
 				"owner_team": null,
 				"replicas_removed": 0,
-				"forced": false
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
 			}
 		]
 	},
@@ -488,7 +508,12 @@ register_model := {
 				"namespace": null,
 				"owner_team": null,
 				"replicas_removed": 0,
-				"forced": false
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
 			}
 		]
 	},
@@ -560,7 +585,12 @@ promote_model := {
 				"namespace": null,
 				"owner_team": null,
 				"replicas_removed": 0,
-				"forced": false
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
 			}
 		]
 	},
@@ -616,7 +646,12 @@ control_operation := {
 				"namespace": "vision",
 				"owner_team": "vision",
 				"replicas_removed": 0,
-				"forced": false
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
 			}
 		]
 	},

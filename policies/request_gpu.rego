@@ -49,6 +49,8 @@ violations contains say.finding("quota_never", "medium", {"queue": input.facts.q
 	input.facts.quota.forecast == "never"
 }
 
+warnings contains finding if some finding in data.aiplatform.lib.access.warnings
+
 warnings contains say.finding("quota_queued", "low", {"queue": input.facts.quota.queue}) if input.facts.quota.forecast == "queued"
 
 warnings contains say.finding("deadline_before_end", "medium", {"deadline_seconds": deadline, "hours": hours}) if {

@@ -87,6 +87,8 @@ violations contains say.finding("retrain_not_justified", "medium", {
 
 cooldown := {"seconds_since_last": retrain.seconds_since_last, "cooldown_seconds": data.aiplatform.lib.config.retraining.cooldown_seconds}
 
+warnings contains finding if some finding in data.aiplatform.lib.access.warnings
+
 warnings contains say.finding("retrain_cooldown", "low", cooldown) if {
 	starts
 	not automatic

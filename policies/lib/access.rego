@@ -138,3 +138,22 @@ asks contains say.ask("protected_cluster", "approver") if {
 }
 
 asks contains say.ask("forced_fields", "self") if count(forced) > 0
+
+# An object that a GitOps tool keeps is changed where it is declared: what is changed here would be undone, or come back.
+kept(state) := {about |
+	some change in input.facts.changes
+	change.gitops == state
+	change.action != "none"
+	about := {
+		"kind": change.kind,
+		"name": change.name,
+		"tool": change.gitops_tool,
+		"owner": change.gitops_owner,
+		"repository": change.gitops_repository,
+		"path": change.gitops_path,
+	}
+}
+
+findings contains say.finding("object_is_gitops_managed", "high", about) if some about in kept("reverted")
+
+warnings contains say.finding("gitops_paused", "medium", about) if some about in kept("paused")

@@ -63,3 +63,49 @@ test_what_a_cluster_is_must_be_known if {
 	f.broken(f.at(ask, {"cluster_facts": {"allowed_teams": "vision"}})) == {"fact_mistyped"}
 	f.broken(object.union(ask, {"targets": [object.remove(ask.targets[0], ["cluster_facts"])]})) == {"fact_missing"}
 }
+
+declared := {
+	"gitops": "reverted",
+	"gitops_tool": "flux",
+	"gitops_owner": "Kustomization flux-system/apps",
+	"gitops_repository": "https://git.example.com/apps",
+	"gitops_path": "./prod",
+}
+
+test_what_a_gitops_tool_keeps_is_changed_where_it_is_declared if {
+	kept := f.touching(owned, declared)
+	f.broken(kept) == {"object_is_gitops_managed"}
+	f.broken(f.touching(owned, object.union(declared, {"action": "delete"}))) == {"object_is_gitops_managed"}
+	f.broken(f.by(kept, {"roles": ["platform-engineer"]})) == {"object_is_gitops_managed"}
+	answer := data.aiplatform.main.decision with input as kept
+	some row in answer.violations
+	row.details.owner == "Kustomization flux-system/apps"
+	row.details.path == "./prod"
+}
+
+test_what_the_tool_leaves_alone_or_brings_itself_is_free if {
+	every state in {"none", "kept", "committed"} {
+		f.effect(f.touching(owned, object.union(declared, {"gitops": state}))) == "allow"
+	}
+	f.effect(f.touching(owned, object.union(declared, {"action": "none"}))) == "allow"
+}
+
+test_a_tool_that_stands_still_is_told_as_a_warning if {
+	answer := data.aiplatform.main.decision with input as f.touching(owned, object.union(declared, {"gitops": "paused"}))
+	answer.effect == "allow"
+	{row.code | some row in answer.warnings} == {"gitops_paused"}
+}
+
+test_the_rule_is_rolled_out_like_any_other if {
+	kept := f.touching(owned, declared)
+	every mode in {"warn", "dryrun"} {
+		answer := data.aiplatform.main.decision with input as kept with data.aiplatform.enforcement as {"object_is_gitops_managed": mode}
+		answer.effect == "allow"
+		"object_is_gitops_managed" in {row.code | some row in answer.warnings}
+	}
+}
+
+test_who_keeps_an_object_must_be_known if {
+	f.broken(f.touching(owned, {"gitops": null})) == {"fact_missing"}
+	f.broken(f.touching(owned, {"gitops": "perhaps"})) == {"fact_mistyped"}
+}

@@ -38,6 +38,11 @@ change := [
 	[["owner_team"], "text?"],
 	[["replicas_removed"], "count"],
 	[["forced"], "flag"],
+	[["gitops"], "gitops"],
+	[["gitops_tool"], "text"],
+	[["gitops_owner"], "text"],
+	[["gitops_repository"], "text?"],
+	[["gitops_path"], "text?"],
 ]
 
 model := [

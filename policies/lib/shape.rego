@@ -9,6 +9,7 @@ words := {
 	"reason": ["manual", "drift", "performance", "schedule", "data"],
 	"change": ["create", "update", "delete", "none"],
 	"system": ["kubernetes", "registry", "git"],
+	"gitops": ["none", "reverted", "kept", "paused", "committed"],
 	"forecast": ["now", "queued", "never"],
 	"principal": ["human", "agent", "service"],
 }

@@ -99,6 +99,14 @@ ACCESS_CODES: Mapping[str, Words] = {
         "The cluster {cluster} is for the teams {allowed} only.",
         "Choose another cluster, or have the team added to the cluster's allowed_teams in the platform file.",
     ),
+    "object_is_gitops_managed": Words(
+        "{kind} {name} is kept by {tool} ({owner}), which would undo this change.",
+        "Change it where {owner} has it from: repository {repository}, path {path}; {tool} brings it here.",
+    ),
+    "gitops_paused": Words(
+        "{kind} {name} is kept by {tool} ({owner}), which stands still for now and will undo this change when it goes on.",
+        "Make the same change in repository {repository}, path {path}, before {tool} goes on.",
+    ),
     "change_freeze": Words(
         "Changes are frozen on {date} ({freeze}).",
         "Wait for the end of the freeze; stopping and rolling back stay possible.",

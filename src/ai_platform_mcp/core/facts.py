@@ -110,6 +110,14 @@ class ObjectChange(Value):
     """Team label of the live object; None for a new one or where it carries no label."""
     replicas_removed: int = 0
     forced: bool = False
+    gitops: Literal["none", "reverted", "kept", "paused", "committed"] = "none"
+    """What a tool that keeps the object as declared elsewhere would do about the change; ``committed``: it goes that way."""
+    gitops_tool: str = ""
+    gitops_owner: str = ""
+    """The tool's own object, such as ``Kustomization flux-system/apps``; empty with ``none``."""
+    gitops_repository: str | None = None
+    """Where the object is declared; None where that could not be read."""
+    gitops_path: str | None = None
 
 
 class ClusterFacts(Value):

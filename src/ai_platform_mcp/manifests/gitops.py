@@ -2,6 +2,8 @@
 
 Only configuration goes through Git: what a plan applies. Work (jobs, evictions), node patches and the registry are effects of
 the moment and stay direct. Flux and Argo CD read plain manifests in folders, one object per file.
+
+An object that a reconciler already keeps from another repository is not committed to ours: two sources would undo each other.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from ai_platform_mcp.core.elsewhere import holds_file, same_repository
+from ai_platform_mcp.core.facts import ObjectChange
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import AnyStep, Apply, Commit, Diff, Draft, Risk
 
@@ -30,7 +34,52 @@ def as_commit(draft: Draft, operation_id: str, gitops: type_json) -> Draft:
         elif step is applied[0]:
             steps.append(commit)
     note = Risk(severity="info", text=f"Nothing runs until branch {commit.branch} is merged and reconciled.")
-    return draft.model_copy(update={"steps": tuple(steps), "risks": (*draft.risks, note)})
+    files = {_object(step): file_of(step, str(gitops["path"])) for step in applied}
+    changes, told = _settled(draft.facts.changes, files, str(gitops["repository"]))
+    return draft.model_copy(
+        update={
+            "steps": tuple(steps),
+            "risks": (*draft.risks, *told, note),
+            "facts": draft.facts.model_copy(update={"changes": changes}),
+        }
+    )
+
+
+_Key = tuple[str, str | None, str]
+
+
+def _object(step: Apply) -> _Key:
+    metadata: dict[str, Any] = step.manifest.get("metadata", {})
+    return str(step.manifest.get("kind", "")), metadata.get("namespace"), str(metadata.get("name", ""))
+
+
+def _settled(
+    changes: tuple[ObjectChange, ...], files: dict[_Key, str], repository: str
+) -> tuple[tuple[ObjectChange, ...], list[Risk]]:
+    """Return the changes with what becomes of those that a reconciler keeps, and what a person should know of them."""
+    settled: list[ObjectChange] = []
+    told: list[Risk] = []
+    for change in changes:
+        file = files.get((change.kind, change.namespace, change.name))
+        if change.gitops != "committed" or file is None:
+            settled.append(change)
+            continue
+        ours = change.gitops_repository is None or same_repository(change.gitops_repository, repository)
+        settled.append(change if ours else change.model_copy(update={"gitops": "reverted"}))
+        told.append(_told(change, file, repository, ours=ours))
+    return tuple(settled), told
+
+
+def _told(change: ObjectChange, file: str, repository: str, *, ours: bool) -> Risk:
+    what = f"{change.kind} {change.name}"
+    if not ours:
+        text = f"{what} comes from {change.gitops_repository}; commits go to {repository}, so the two would undo each other."
+        return Risk(severity="danger", text=text)
+    if not holds_file(change.gitops_path, file):
+        text = f"{change.gitops_owner} reads {change.gitops_path}, not {file}: move the file there, or it is not reconciled."
+        return Risk(severity="warning", text=text)
+    text = f"The commit goes to {file}, which {change.gitops_owner} reads. Where {what} is in another file, take it out there."
+    return Risk(severity="info", text=text)
 
 
 def _commit(draft: Draft, applied: list[Apply], operation_id: str, gitops: type_json) -> Commit:

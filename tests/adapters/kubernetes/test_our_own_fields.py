@@ -123,7 +123,10 @@ async def test_fields_of_others_are_neither_taken_nor_dropped_along_with_ours(cl
     for attempt in (cluster.adapter.reader.dry_run(taken), cluster.do(taken, "op-4")):
         with pytest.raises(FieldConflict) as caught:
             await attempt
-        assert caught.value.details["conflicts"] == [{"manager": "autoscaler", "field": ".spec.predictor.maxReplicas"}]
+        (told,) = caught.value.details["conflicts"]
+        assert (told["manager"], told["field"]) == ("autoscaler", ".spec.predictor.maxReplicas")
+        assert told["since"] in caught.value.message
+        assert told["since"].endswith("Z")
 
 
 async def test_an_object_that_we_created_by_post_can_be_applied(cluster: Cluster) -> None:

@@ -26,7 +26,7 @@ _MANAGER = re.compile(r'conflict with "([^"]+)"')
 _RBAC = re.compile(r"\bcannot \S+ (resource|path)\b|\bcannot impersonate\b|^forbidden:|attempting to grant")
 
 
-_LOG_IN = "Log in again so that the kubeconfig holds fresh credentials; the next call loads them."
+LOG_IN = "Log in again so that the kubeconfig holds fresh credentials; the next call loads them."
 
 
 class HistoryExpired(InvalidInput):
@@ -117,7 +117,7 @@ def _unauthorized(refusal: Refusal) -> PlatformError:
     return Unauthenticated(
         f"Cluster {refusal.cluster!r} does not accept the credentials (401).",
         cause=refusal.hint or "The token or certificate of its kubeconfig has expired or was withdrawn.",
-        remedy=_LOG_IN,
+        remedy=LOG_IN,
         details=refusal.details,
     )
 
@@ -175,7 +175,9 @@ def _conflict(refusal: Refusal) -> PlatformError:
     return Conflict(
         f"Cluster {refusal.cluster!r} refused to {refusal.what}: {refusal.message or 'conflict'}",
         cause="The object exists already." if exists else "The object changed or was replaced in the meantime.",
-        remedy="Choose another name or delete the object first." if exists else "Read the object again and plan anew.",
+        remedy="Choose another name, or plan a change of the object that is there."
+        if exists
+        else "Read the object again and plan anew.",
         details=refusal.details,
     )
 
@@ -230,46 +232,38 @@ def _rejected(refusal: Refusal) -> PlatformError:
     return Rejected(
         f"Cluster {refusal.cluster!r} refuses to {refusal.what}.",
         cause=refusal.message or f"HTTP {refusal.code}",
-        remedy="Correct what the cause names; the schema or an admission rule of the cluster demands it.",
+        remedy=immutable_remedy(refusal)
+        or "Correct what the cause names; the schema or an admission rule of the cluster demands it.",
         details=details,
     )
 
 
-def unreached(cluster: str, what: str, cause: str) -> Unreached:
-    """Return the error for a request that never reached the server."""
-    fault = unavailable(cluster, what, cause)
-    return Unreached(fault.message, cause=fault.cause, remedy=fault.remedy, details=fault.details)
+_IMMUTABLE = re.compile(r"immutable|may not change once set|cannot be changed after creation", re.IGNORECASE)
+_INSTEAD = {
+    "Job": "submit the changed work as a Job of another name; the one that runs goes on as it is",
+    "TrainJob": "submit the changed training as a TrainJob of another name; the one that runs goes on as it is",
+    "RayJob": "submit the changed work as a RayJob of another name; the one that runs goes on as it is",
+    "LocalQueue": "make another LocalQueue for the other ClusterQueue and submit new work to it; admitted work stays",
+    "PersistentVolumeClaim": "make another claim and copy the data; only a larger size can be asked of this one",
+    "StatefulSet": "change replicas, template or update strategy only, or set up another StatefulSet beside it",
+    "Deployment": "keep the selector, or set up another Deployment beside it and move the traffic",
+    "Service": "keep the address, or make another Service beside it",
+    "ConfigMap": "make a ConfigMap of another name and let the workloads name that one",
+    "Secret": "make a Secret of another name and let the workloads name that one",
+}
 
 
-def unwelcome(cluster: str, cause: str, hint: str) -> Unauthenticated:
-    """Return the error for a server that refuses our certificate in the TLS handshake."""
-    return Unauthenticated(
-        f"Cluster {cluster!r} does not accept the client certificate.",
-        cause=f"{hint} {untrusted(cause)}".strip(),
-        remedy=_LOG_IN,
-        details={"cluster": cluster},
-    )
+def immutable_remedy(refusal: Refusal) -> str:
+    """Return what can be done about a field that never changes once it is set, empty where nothing of that is refused.
 
-
-def distrusted(cluster: str, cause: str) -> Distrusted:
-    """Return the error for a server whose certificate we do not accept, with what to do about it."""
-    return Distrusted(
-        f"Cluster {cluster!r} shows a certificate that is not trusted; nothing was sent to it.",
-        cause=untrusted(cause),
-        remedy=next((remedy for text, remedy in _CERTIFICATES if text in cause), _UNKNOWN_AUTHORITY),
-        details={"cluster": cluster},
-    )
-
-
-_UNKNOWN_AUTHORITY = (
-    "Put the cluster's present authority into certificate-authority of its kubeconfig (log in again): it was rotated, or "
-    "somebody stands between. Do not switch verification off."
-)
-_CERTIFICATES = (
-    ("not yet valid", "Set this machine's clock right; if it is right, the server's certificate was made too early."),
-    ("has expired", "Have the server's certificate renewed; if it was, check this machine's clock."),
-    ("mismatch", "Use the name that the certificate is for as `server`, or set `tls-server-name`, in its kubeconfig."),
-)
+    Replacing the object by deletion is never the advice: it loses running work, data or traffic.
+    """
+    told = [str(cause.get("message", "")) for cause in refusal.causes] or [refusal.message]
+    if not any(_IMMUTABLE.search(text) for text in told):
+        return ""
+    kind = str(section(refusal.status, "details").get("kind") or "")
+    instead = _INSTEAD.get(kind, "make an object of another name beside it and move over")
+    return f"This field keeps its value for the life of the object. Leave it as it is; or {instead}."
 
 
 def unavailable(cluster: str, what: str, cause: str) -> Unavailable:

@@ -5,6 +5,8 @@ apply would conflict with ourselves, and a field that only the patch set would o
 the entry of the patch is moved into the entry of the apply, by a JSON patch that holds only for the resourceVersion read.
 Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply-to-server-side-apply
 Other managers' entries are never touched, and nothing is forced.
+
+Conflicts with others are told with the other manager, the field and the time.
 """
 
 from __future__ import annotations
@@ -14,8 +16,12 @@ from typing import Any, cast
 
 from ai_platform_mcp.adapters.kubernetes.discovery import Discovery
 from ai_platform_mcp.adapters.kubernetes.transport import Request
+from ai_platform_mcp.core.errors import FieldConflict
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import ObjectRef
+from ai_platform_mcp.core.rows import GitOpsOwner
+from ai_platform_mcp.domain.field_owners import since
+from ai_platform_mcp.domain.gitops_verdict import titled
 from ai_platform_mcp.domain.objects import FIELD_MANAGER, metadata_of, rows, section
 
 
@@ -75,6 +81,20 @@ def after_gathering(live: type_json, manifest: type_json, applied: type_json) ->
     for entry in own:
         _release(result, section(entry, "fieldsV1"), manifest, others)
     return result
+
+
+def explained(conflict: FieldConflict, live: type_json | None, owner: GitOpsOwner | None = None) -> FieldConflict:
+    """Return the conflict with the time at which each manager set its field, and where a GitOps tool's field is changed."""
+    told = [{**row, "since": since(live, str(row["manager"]))} for row in conflict.details["conflicts"]]
+    first = told[0]
+    when = f", since {first['since']}" if first["since"] else ""
+    details: type_json = {**conflict.details, "conflicts": told}
+    remedy = conflict.remedy
+    if owner is not None:
+        where = ", ".join(text for text in (owner.repository, f"path {owner.path}" if owner.path else None) if text)
+        remedy = f"Change it where {titled(owner.tool)} ({owner.owner}) has it from: {where or 'its source'}. {remedy}"
+        details |= {"gitops": owner.model_dump(mode="json", exclude_none=True)}
+    return FieldConflict(f"{conflict.message[:-1]}{when}.", cause=conflict.cause, remedy=remedy, details=details)
 
 
 def _entries(live: type_json | None) -> list[type_json]:

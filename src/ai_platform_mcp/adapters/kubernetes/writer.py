@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from ai_platform_mcp.adapters.kubernetes.discovery import Discovery
-from ai_platform_mcp.adapters.kubernetes.ownership import gathering, has_own_updates, is_applied
+from ai_platform_mcp.adapters.kubernetes.ownership import explained, gathering, has_own_updates, is_applied
 from ai_platform_mcp.adapters.kubernetes.reader import KubernetesReader
 from ai_platform_mcp.adapters.kubernetes.requests import is_stamped, request_for
 from ai_platform_mcp.adapters.kubernetes.transport import Transport
-from ai_platform_mcp.core.errors import Conflict, NotFound, PlanStale, PlatformError
+from ai_platform_mcp.core.errors import Conflict, FieldConflict, NotFound, PlanStale, PlatformError
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.permit import require_permit
 from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, ObjectRef, Patch, Precondition, Submit
@@ -60,7 +60,10 @@ class KubernetesWriter:
             return await self._submit(step, stamp, live)
         if isinstance(step, Apply) and has_own_updates(live):
             live = await self._gather(step)
-        answer = await self._transport.call(step.cluster, await request_for(step, self._discovery, live, stamp))
+        try:
+            answer = await self._transport.call(step.cluster, await request_for(step, self._discovery, live, stamp))
+        except FieldConflict as conflict:
+            raise explained(conflict, live) from None
         same = live is not None and _version(live) == _version(answer.body)
         version = _version(answer.body)
         if isinstance(step, Patch) and is_applied(answer.body) and has_own_updates(answer.body):
