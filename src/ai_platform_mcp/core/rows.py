@@ -39,6 +39,36 @@ class Page(Value):
     resource_version: str = ""
 
 
+GitOpsTool = Literal["flux", "argocd", "fleet", "rancher", "helm", "terraform", "pulumi"]
+GitOpsState = Literal["reverted", "kept", "paused"]
+
+
+class GitOpsOwner(Value):
+    """Who keeps an object as it is declared elsewhere, and what becomes of a step that changes it."""
+
+    tool: GitOpsTool
+    owner: str
+    """The tool's own object, such as ``Kustomization flux-system/apps``."""
+    repository: str | None = None
+    """Where the object is declared; None where that cannot be read here."""
+    path: str | None = None
+    revision: str | None = None
+    state: GitOpsState
+    """``reverted``: the tool would undo the step. ``kept``: it leaves the step alone. ``paused``: it is told to stand still."""
+    fields: tuple[str, ...] = ()
+    """Fields that the step changes and the tool declares."""
+    note: str = ""
+    """One sentence: what happens to the change, and when."""
+
+
+class HeldField(Value):
+    """A field that another manager set, and when (RFC 3339; empty where the server does not say)."""
+
+    manager: str
+    field: str
+    since: str = ""
+
+
 class DryRun(Value):
     """The API server's own opinion of a step: the diff it would make, its warnings, or why it refuses."""
 
@@ -46,13 +76,32 @@ class DryRun(Value):
     warnings: tuple[str, ...] = ()
     live: type_json | None = None
     """The object before the step, None where it does not exist."""
+    gitops: GitOpsOwner | None = None
+    taken: tuple[HeldField, ...] = ()
+    """Fields that the step takes over from other managers, GitOps tools left out."""
+    drift: tuple[HeldField, ...] = ()
+    """Fields that others set since we applied the object last."""
 
 
 class Access(Value):
-    """The answer of a SelfSubjectAccessReview."""
+    """The answer of a SelfSubjectAccessReview, with what was asked and for whom, as people call it."""
 
     allowed: bool
     reason: str = ""
+    identity: str = ""
+    resource: str = ""
+    """``plural.group/subresource``, as in an RBAC rule."""
+    namespace: str = ""
+
+
+class ClusterIdentity(Value):
+    """Whom a cluster takes a request for, in its own words."""
+
+    access: Literal["service", "impersonate", "token"]
+    user: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class Stamp(Value):
@@ -183,7 +232,10 @@ class HolderRow(Value):
 
 
 class Inventory(Value):
-    """What one cluster has. ``age_seconds`` is how long ago its watches were last known to be current."""
+    """What one cluster has. ``age_seconds`` is how long ago its watches were last known to be current.
+
+    Nodes, queues, workloads and deployments come sorted by namespace and name.
+    """
 
     cluster: str
     as_of: datetime
