@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import anyio
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ai_platform_mcp.sandbox.process import Status
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class WallClock:
@@ -98,6 +99,10 @@ class App:
         """Read a resource through the guard."""
         return await (await self.wiring()).guard.look(uri, caller, read)
 
+    async def peek(self, caller: Caller, read: Callable[[Readers], Awaitable[T]]) -> T:
+        """Read on the caller's behalf without an entry in the audit."""
+        return await (await self.wiring()).guard.peek(caller, read)
+
     async def agree(self, approval_id: str, principal: Principal) -> ApprovalRecord:
         """Record that the requester agreed in person, where policy names ``self``."""
         return await (await self.wiring()).guard.agree(approval_id, principal)
@@ -107,7 +112,7 @@ class App:
         return await (await self.wiring()).approvals.settle_as(approval_id, principal, approve=approve, comment=comment)
 
     async def readers(self) -> Readers:
-        """Return the readers."""
+        """Return the readers. Clusters that want to know the caller refuse them outside of ``call``, ``look`` and ``peek``."""
         return (await self.wiring()).readers
 
     async def resume(self) -> list[Operation]:
@@ -195,16 +200,27 @@ class App:
 
     def _clusters(self, box: Status | None) -> list[ClusterConfig]:
         from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+        from ai_platform_mcp.adapters.kubernetes.identity import Naming
         from ai_platform_mcp.core.rows import ClusterInfo
 
+        naming = Naming(**self.settings.access.impersonation.model_dump())
         if box is not None:
-            return [ClusterConfig(ClusterInfo(name="sandbox", sandbox=True), kubeconfig=Path(box.kubeconfig))]
+            return [
+                ClusterConfig(
+                    ClusterInfo(name="sandbox", sandbox=True),
+                    kubeconfig=Path(box.kubeconfig),
+                    access=self.settings.access.default,
+                    naming=naming,
+                )
+            ]
         return [
             ClusterConfig(
                 _info(row),
                 kubeconfig=row.kubeconfig.expanduser() if row.kubeconfig else None,
                 context=row.context or "",
                 in_cluster=row.in_cluster,
+                access=self.settings.access_to(row),
+                naming=naming,
             )
             for row in self.settings.clusters
         ]

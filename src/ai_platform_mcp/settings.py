@@ -41,6 +41,7 @@ from ai_platform_mcp.core.errors import Misconfigured
 from ai_platform_mcp.core.facts import ClusterFacts
 
 APP = "ai-platform-mcp"
+AccessMode = Literal["service", "impersonate", "token"]
 
 
 def _user_folder(kind: Literal["state", "config"]) -> Path:
@@ -62,6 +63,32 @@ class PriceSettings(Section):
     basis: str = "platform file"
 
 
+class ImpersonationSettings(Section):
+    """How callers are called in a cluster that impersonates them.
+
+    The user is ``user_prefix`` and the caller's id (``issuer#subject``) or only the subject; the groups are ``group_prefix``
+    and ``team:NAME``, ``role:NAME``, ``group:NAME`` for those of ``groups_from``. Nothing becomes a ``system:`` name.
+    """
+
+    user_prefix: str = Field(default="aiplatform:", pattern=r"^[!-+\--~]*$")
+    group_prefix: str = Field(default="aiplatform:", pattern=r"^[!-+\--~]*$")
+    user_from: Literal["id", "subject"] = "id"
+    groups_from: tuple[Literal["team", "roles", "groups"], ...] = ("team", "roles")
+
+
+class AccessSettings(Section):
+    """Whom clusters see, where a cluster does not say it for itself (docs/identity.md).
+
+    ``service``: our own credentials, whoever calls. ``impersonate``: the caller, by impersonation headers. ``token``: the
+    caller, by the bearer token they came in with over HTTP. ``shared_service_account``: with several callers, ``service``
+    makes them one in the cluster's RBAC and audit; that is refused at start unless this says that it is meant.
+    """
+
+    default: AccessMode = "service"
+    shared_service_account: bool = False
+    impersonation: ImpersonationSettings = ImpersonationSettings()
+
+
 class ClusterSettings(Section):
     """One cluster: where it is and what holds for everything in it."""
 
@@ -77,6 +104,10 @@ class ClusterSettings(Section):
     prices: PriceSettings | None = None
     """Outranked by the price that a flavor carries itself; outranks the platform's ``prices``."""
     facts: ClusterFacts = ClusterFacts()
+    access: AccessMode | None = None
+    """Whom the cluster sees; the platform's ``access.default`` where None."""
+    shared_service_account: bool | None = None
+    """Says so for this cluster; the platform's ``access.shared_service_account`` where None."""
 
     @model_validator(mode="after")
     def _says_where(self) -> ClusterSettings:
@@ -187,6 +218,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default_factory=lambda: _user_folder("state"))
     read_only: bool = False
     clusters: tuple[ClusterSettings, ...] = ()
+    access: AccessSettings = AccessSettings()
     mlflow: MlflowSettings = MlflowSettings()
     prometheus: PrometheusSettings = PrometheusSettings()
     policy: PolicySettings = PolicySettings()
@@ -204,6 +236,34 @@ class Settings(BaseSettings):
         """Whether the laptop sandbox is the platform: no cluster, registry or metrics store is named."""
         return not (self.clusters or self.mlflow.uri or self.prometheus.url)
 
+    def access_to(self, cluster: ClusterSettings) -> AccessMode:
+        """Return whom a cluster sees."""
+        return cluster.access or self.access.default
+
+    def check_callers(self, *, authenticated: bool) -> None:
+        """Refuse to serve over HTTP where callers would become one in a cluster unsaid, or a cluster wants tokens nobody has.
+
+        The sandbox is left out: everything in it is made up, and it belongs to whoever started it.
+
+        Raises:
+            Misconfigured: naming the cluster and what can be set.
+        """
+        for row in self.clusters:
+            mode = self.access_to(row)
+            shared = row.shared_service_account
+            if (
+                mode == "service"
+                and authenticated
+                and not (self.access.shared_service_account if shared is None else shared)
+            ):
+                raise _merged(row.name)
+            if mode == "token" and not authenticated:
+                raise Misconfigured(
+                    f"Cluster {row.name!r} is reached with callers' own tokens, and this server takes none.",
+                    cause="Its `access` is `token`, and http.auth is not configured.",
+                    remedy="Configure http.auth, or set the cluster's `access` to `service` or `impersonate`.",
+                )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -218,6 +278,18 @@ class Settings(BaseSettings):
         if path is None:
             return (init_settings, env_settings)
         return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=path))
+
+
+def _merged(cluster: str) -> Misconfigured:
+    return Misconfigured(
+        f"Refusing to merge all callers into one service account in cluster {cluster!r}.",
+        cause="Over HTTP with authentication several people call, and its `access` is `service`: the cluster's RBAC could not "
+        "tell them apart, each would see and change whatever this server may, and the cluster's audit would name nobody "
+        "but this server.",
+        remedy="Set `access: impersonate` (or `token`) for that cluster, so that it sees each caller; or, if one account for "
+        "everybody is meant and policy alone is to keep them apart, set `shared_service_account: true` for it.",
+        details={"cluster": cluster},
+    )
 
 
 def default_config_path() -> Path:

@@ -86,7 +86,8 @@ def guarded(world: World, issuer: Issuer, tmp_path_factory: pytest.TempPathFacto
         "team_claim": "squad",
         "roles_claim": "duties",
     }
-    file = world.platform_file(tmp_path_factory.mktemp("guarded"), http={"auth": auth})
+    shared = {"shared_service_account": True}  # what it merges is not what is tried here
+    file = world.platform_file(tmp_path_factory.mktemp("guarded"), http={"auth": auth}, access=shared)
     with http_server(file) as server:
         yield server
 

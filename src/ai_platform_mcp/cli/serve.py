@@ -110,6 +110,7 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
 
     auth = settings.http.auth
     check_bind(host, authenticated=auth is not None)
+    settings.check_callers(authenticated=auth is not None)
     application = App(settings)
     verifier = access = None
     who = None

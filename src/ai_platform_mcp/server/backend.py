@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import AnyTool, Caller, Result
@@ -11,6 +11,8 @@ from ai_platform_mcp.core.tool import AnyTool, Caller, Result
 if TYPE_CHECKING:
     from ai_platform_mcp.core.ports import Readers
     from ai_platform_mcp.core.records import ApprovalRecord
+
+T = TypeVar("T")
 
 
 class Backend(Protocol):
@@ -54,6 +56,10 @@ class Backend(Protocol):
         """
         ...
 
-    async def readers(self) -> Readers:
-        """Return the readers, for completions."""
+    async def peek(self, caller: Caller, read: Callable[[Readers], Awaitable[T]]) -> T:
+        """Read on the caller's behalf without an entry in the audit: what a stream repeats, and completions.
+
+        Raises:
+            PlatformError: every anticipated failure.
+        """
         ...

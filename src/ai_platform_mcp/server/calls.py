@@ -19,6 +19,7 @@ from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.progress import listening
 from ai_platform_mcp.core.tool import Caller, Result
 from ai_platform_mcp.server.backend import Backend
+from ai_platform_mcp.server.identity import caller_of
 from ai_platform_mcp.server.tasks import Tasks, wants_tasks
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Calls:
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
         """Run one call. A tool error is a result that the model reads; only our own bugs are protocol errors."""
-        caller = Caller(principal=self._principal(), request_id=f"req-{uuid.uuid4().hex[:16]}")
+        caller = caller_of(self._principal(), f"req-{uuid.uuid4().hex[:16]}")
         try:
             with listening(_progress(ctx)):
                 return await self._answer(ctx, params, caller)

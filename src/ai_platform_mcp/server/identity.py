@@ -7,7 +7,8 @@ from typing import Any
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
 
-from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.principal import Credential, Principal
+from ai_platform_mcp.core.tool import Caller
 
 
 def current_principal(local: Principal, team_claim: str = "team", roles_claim: str = "roles") -> Principal:
@@ -17,6 +18,15 @@ def current_principal(local: Principal, team_claim: str = "team", roles_claim: s
     """
     token = get_access_token()
     return local if token is None else principal_of(token, team_claim, roles_claim)
+
+
+def caller_of(principal: Principal, request_id: str) -> Caller:
+    """Return the caller of the request that is being served, with the token that was verified for it.
+
+    The token goes no further than to clusters whose ``access`` is ``token``; whoever holds a caller need not know it.
+    """
+    token = get_access_token()
+    return Caller(principal, request_id, Credential(token.token) if token is not None else None)
 
 
 def principal_of(token: AccessToken, team_claim: str = "team", roles_claim: str = "roles") -> Principal:

@@ -35,9 +35,10 @@ async def view(backend: Backend, operation_id: str, caller: Caller) -> Operation
     from ai_platform_mcp.resources import read_operation
 
     try:
-        document: dict[str, Any] = json.loads(await read_operation(operation_id, await backend.readers(), caller))
+        text = await backend.peek(caller, lambda readers: read_operation(operation_id, readers, caller))
     except NotFound:
         return None
+    document: dict[str, Any] = json.loads(text)
     progress: dict[str, Any] = document.get("progress") or {}
     return OperationView(
         operation_id=operation_id,

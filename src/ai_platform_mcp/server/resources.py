@@ -15,11 +15,12 @@ from mcp.shared.exceptions import MCPError
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError
 from ai_platform_mcp.core.principal import Principal
-from ai_platform_mcp.core.tool import Caller
 from ai_platform_mcp.server.backend import Backend
+from ai_platform_mcp.server.identity import caller_of
 from ai_platform_mcp.server.prompts import PROMPTS
 
 if TYPE_CHECKING:
+    from ai_platform_mcp.core.ports import Readers
     from ai_platform_mcp.resources import Resource
 
 MAX_COMPLETIONS = 100
@@ -83,7 +84,7 @@ class Resources:
         """Read one resource by URI."""
         uri = str(params.uri)
         row, variables = self._find(uri)
-        caller = Caller(principal=self._principal(), request_id=f"req-{uuid.uuid4().hex[:16]}")
+        caller = caller_of(self._principal(), f"req-{uuid.uuid4().hex[:16]}")
         try:
             text = await self._backend.look(uri, caller, lambda readers: row.read(variables, readers, caller))
         except (NotFound, InvalidInput) as error:
@@ -113,10 +114,15 @@ class Resources:
         from ai_platform_mcp.resources import complete
 
         known = dict(params.context.arguments or {}) if params.context else {}
-        values: Sequence[str] = ()  # a completion is a convenience: a backend that is down or slow has nothing to offer
-        readers = await self._backend.readers()
-        with contextlib.suppress(PlatformError), anyio.move_on_after(COMPLETION_SECONDS):
-            values = await complete(params.argument.name, params.argument.value, known, readers)
+        named, typed = params.argument.name, params.argument.value
+
+        async def offer(readers: Readers) -> Sequence[str]:
+            """Find names; a completion is a convenience, so a backend that is down or slow has nothing to offer."""
+            with contextlib.suppress(PlatformError), anyio.move_on_after(COMPLETION_SECONDS):
+                return await complete(named, typed, known, readers)
+            return ()
+
+        values = await self._backend.peek(caller_of(self._principal(), "completion"), offer)
         return types.CompleteResult(
             completion=types.Completion(
                 values=list(values[:MAX_COMPLETIONS]), total=len(values), has_more=len(values) > MAX_COMPLETIONS

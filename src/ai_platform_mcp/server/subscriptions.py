@@ -1,8 +1,8 @@
-"""Subscriptions to operations, in both eras: one watcher per operation, whoever listens.
+"""Subscriptions to operations, in both eras: one watcher per operation and principal, however often they listen.
 
 The modern era listens on a stream (``subscriptions/listen``), the older one subscribes a session
-(``resources/subscribe``). Both are fed by the same watcher, which reads the operation while somebody listens and tells
-when what it reads has changed.
+(``resources/subscribe``). Both are fed by the same watcher, which reads the operation as its principal while they listen
+and tells them when what it reads has changed: nobody is told of what only somebody else may read.
 """
 
 from __future__ import annotations
@@ -24,12 +24,25 @@ from ai_platform_mcp.core.errors import PlatformError
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import Caller
 from ai_platform_mcp.server.backend import Backend
+from ai_platform_mcp.server.identity import caller_of
 from ai_platform_mcp.server.operations import view
 
 log = logging.getLogger(__name__)
 
 SCHEME = "operation://"
 LOOK_SECONDS = 1.0
+
+Topic = tuple[str, str]
+"""An operation's URI, and the id of the principal who reads it."""
+
+
+class _Streams:
+    """The open listen streams of one principal."""
+
+    def __init__(self) -> None:
+        self.bus = InMemorySubscriptionBus()
+        self.listen = ListenHandler(self.bus)
+        self.open = 0
 
 
 class Subscriptions:
@@ -38,11 +51,11 @@ class Subscriptions:
     def __init__(self, backend: Backend, principal: Callable[[], Principal]):
         self._backend = backend
         self._principal = principal
-        self._bus = InMemorySubscriptionBus()
-        self._listen = ListenHandler(self._bus)
-        self._wanted: Counter[str] = Counter()
-        self._watched: set[str] = set()
-        self._sessions: dict[str, dict[int, ServerSession]] = {}
+        self._streams: dict[str, _Streams] = {}
+        self._wanted: Counter[Topic] = Counter()
+        self._watched: set[Topic] = set()
+        self._callers: dict[Topic, Caller] = {}
+        self._sessions: dict[Topic, dict[int, ServerSession]] = {}
         self.group: anyio.abc.TaskGroup | None = None
 
     async def listen(
@@ -50,13 +63,18 @@ class Subscriptions:
     ) -> types.SubscriptionsListenResult:
         """Serve one listen stream and watch the operations it names for as long as it is open."""
         uris = [uri for uri in params.notifications.resource_subscriptions or [] if str(uri).startswith(SCHEME)]
-        for uri in uris:
-            self._want(str(uri))
+        who = self._principal().id
+        topics = [self._want(str(uri)) for uri in uris]
+        streams = self._streams.setdefault(who, _Streams())
+        streams.open += 1
         try:
-            return await self._listen(ctx, params)
+            return await streams.listen(ctx, params)
         finally:
-            for uri in uris:
-                self._unwant(str(uri))
+            streams.open -= 1
+            if not streams.open:
+                self._streams.pop(who, None)
+            for topic in topics:
+                self._unwant(topic)
 
     async def subscribe(
         self, ctx: ServerRequestContext[Any, Any], params: types.SubscribeRequestParams
@@ -67,7 +85,7 @@ class Subscriptions:
             raise MCPError(
                 types.INVALID_PARAMS, f"Only operations change by themselves; {uri!r} cannot be subscribed to."
             )
-        sessions = self._sessions.setdefault(uri, {})
+        sessions = self._sessions.setdefault((uri, self._principal().id), {})
         if id(ctx.session) not in sessions:
             sessions[id(ctx.session)] = ctx.session
             self._want(uri)
@@ -76,56 +94,63 @@ class Subscriptions:
     async def unsubscribe(
         self, ctx: ServerRequestContext[Any, Any], params: types.UnsubscribeRequestParams
     ) -> types.EmptyResult:
-        """End the subscriptions of the older era to one operation on this connection."""
-        uri = str(params.uri)
-        for _ in self._sessions.pop(uri, {}):
-            self._unwant(uri)
+        """End this principal's subscriptions of the older era to one operation."""
+        topic = (str(params.uri), self._principal().id)
+        for _ in self._sessions.pop(topic, {}):
+            self._unwant(topic)
         return types.EmptyResult()
 
-    def _want(self, uri: str) -> None:
-        self._wanted[uri] += 1
-        if uri not in self._watched and self.group is not None:
-            self._watched.add(uri)
-            self.group.start_soon(self._watch, uri, self._principal())
+    def _want(self, uri: str) -> Topic:
+        caller = caller_of(self._principal(), "subscription")
+        topic = (uri, caller.principal.id)
+        self._wanted[topic] += 1
+        self._callers[topic] = caller  # who came last has the freshest token
+        if topic not in self._watched and self.group is not None:
+            self._watched.add(topic)
+            self.group.start_soon(self._watch, topic)
+        return topic
 
-    def _unwant(self, uri: str) -> None:
-        self._wanted[uri] -= 1
-        if self._wanted[uri] <= 0:
-            del self._wanted[uri]
+    def _unwant(self, topic: Topic) -> None:
+        self._wanted[topic] -= 1
+        if self._wanted[topic] <= 0:
+            del self._wanted[topic]
 
-    async def _watch(self, uri: str, principal: Principal) -> None:
+    async def _watch(self, topic: Topic) -> None:
         """Tell listeners whenever the operation reads differently; stop when nobody listens or it is over.
 
         One that is over at the first look is told as well: it moved on between the call's answer and the subscription.
         """
         try:
-            await self._watch_on(uri, principal)
+            await self._watch_on(topic)
         finally:
-            self._watched.discard(uri)
+            self._watched.discard(topic)
+            self._callers.pop(topic, None)
 
-    async def _watch_on(self, uri: str, principal: Principal) -> None:
+    async def _watch_on(self, topic: Topic) -> None:
+        uri = topic[0]
         last: tuple[str, str] | None = None
-        while uri in self._wanted:
+        while topic in self._wanted:
             seen = None
             try:
-                operation_id = uri.removeprefix(SCHEME)
-                seen = await view(self._backend, operation_id, Caller(principal=principal, request_id="subscription"))
+                seen = await view(self._backend, uri.removeprefix(SCHEME), self._callers[topic])
             except PlatformError as error:
                 log.warning("Cannot read %s: %s", uri, error.message)
             if seen is not None:
                 now = (seen.state, seen.sentence)
                 if now != last and (last is not None or seen.over):
-                    await self._tell(uri)
+                    await self._tell(topic)
                 last = now
                 if seen.over:
                     return
             await anyio.sleep(LOOK_SECONDS)
 
-    async def _tell(self, uri: str) -> None:
-        await self._bus.publish(ResourceUpdated(uri=uri))
-        for key, session in list(self._sessions.get(uri, {}).items()):
+    async def _tell(self, topic: Topic) -> None:
+        uri, who = topic
+        if who in self._streams:
+            await self._streams[who].bus.publish(ResourceUpdated(uri=uri))
+        for key, session in list(self._sessions.get(topic, {}).items()):
             try:
                 await session.send_resource_updated(uri)
             except (anyio.ClosedResourceError, anyio.BrokenResourceError, MCPError):
-                self._sessions[uri].pop(key, None)
-                self._unwant(uri)
+                self._sessions[topic].pop(key, None)
+                self._unwant(topic)

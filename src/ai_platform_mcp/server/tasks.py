@@ -20,6 +20,7 @@ from ai_platform_mcp.core.errors import PlatformError
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import Caller
 from ai_platform_mcp.server.backend import Backend
+from ai_platform_mcp.server.identity import caller_of
 from ai_platform_mcp.server.operations import OperationView, view
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -83,7 +84,7 @@ class Tasks:
     async def cancel(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         """Answer tasks/cancel by the guarded tool: policy decides whether this principal may."""
         await self._mine(params.task_id)
-        caller = Caller(principal=self._principal(), request_id=f"task-{params.task_id}")
+        caller = caller_of(self._principal(), f"task-{params.task_id}")
         arguments = {"operation_id": params.task_id, "action": "cancel", "mode": "apply"}
         try:
             await self._backend.call("control_operation", arguments, caller)
@@ -98,8 +99,7 @@ class Tasks:
         return seen
 
     async def _view(self, operation_id: str, principal: Principal) -> OperationView | None:
-        caller = Caller(principal=principal, request_id=f"task-{operation_id}")
-        return await view(self._backend, operation_id, caller)
+        return await view(self._backend, operation_id, caller_of(principal, f"task-{operation_id}"))
 
 
 def _task(seen: OperationView, status: Literal["working", "completed", "cancelled", "failed"]) -> dict[str, Any]:
