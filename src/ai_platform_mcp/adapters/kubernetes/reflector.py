@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from ai_platform_mcp.adapters.kubernetes.discovery import Discovery, Resource
-from ai_platform_mcp.adapters.kubernetes.failures import HistoryExpired
+from ai_platform_mcp.adapters.kubernetes.failures import HistoryExpired, Unauthenticated
 from ai_platform_mcp.adapters.kubernetes.keeping import Keeper, key_of
 from ai_platform_mcp.adapters.kubernetes.reader import read_event, watch_request
 from ai_platform_mcp.adapters.kubernetes.transport import Request, Transport
@@ -123,6 +123,7 @@ class Reflector:
 
     async def _attempt(self, pause: float) -> float:
         """Follow until something ends it, and return how long to wait before the next attempt."""
+        resource = None
         try:
             resource = await self._resource()
             if resource is None:
@@ -133,9 +134,9 @@ class Reflector:
             self._version = ""
             self._fail("")
         except CapabilityMissing:
-            self._discovery.forget(self._cluster)
-            self._absent()
-            return _MISSING_WAIT
+            return await self._look_again(resource, pause)
+        except Unauthenticated as failure:
+            self._stumble(failure)  # not a matter of rights: nothing is hidden from us, and new credentials help
         except Forbidden as refusal:
             self.forbidden = True
             self._fail(refusal.message)
@@ -143,6 +144,21 @@ class Reflector:
         except PlatformError as failure:
             self._stumble(failure)
         return pause
+
+    async def _look_again(self, gone: Resource | None, pause: float) -> float:
+        """What we read is no longer served: the kind moved to another version, or its API was removed."""
+        self._discovery.forget(self._cluster)
+        self._version = ""
+        try:
+            found = await self._resource()
+        except PlatformError as failure:
+            self._stumble(failure)
+            return pause
+        if found is None or found == gone:
+            self._absent()
+            return _MISSING_WAIT
+        self._fail("")
+        return _FIRST_WAIT
 
     def _stumble(self, failure: PlatformError) -> None:
         """Take up the watch where it broke; read again where the server knows no such point, or it keeps breaking there."""
