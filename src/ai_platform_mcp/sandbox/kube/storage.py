@@ -98,7 +98,7 @@ class Bucket:
     def record(self, change: Change) -> None:
         """Remember a change and hand it to every watcher."""
         self.history.append(change)
-        if len(self.history) > HISTORY:
+        while len(self.history) > HISTORY:
             self.compacted = self.history.popleft().version
         for watcher in self.watchers:
             watcher.offer(change)
