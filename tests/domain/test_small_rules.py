@@ -28,8 +28,14 @@ def test_with_several_clusters_a_name_is_required_and_the_names_are_listed():
         resolve_cluster([ONE, TWO], "")
     assert caught.value.details["clusters"] == ["one", "two"]
     with pytest.raises(InvalidInput):
-        resolve_cluster([ONE, TWO], "", "edge")
+        resolve_cluster([ONE, TWO, ClusterInfo(name="three")], "", "edge")
     assert resolve_cluster([ONE, TWO], "two").name == "two"
+
+
+def test_the_only_cluster_of_a_role_needs_no_name():
+    assert resolve_cluster([ONE, TWO], "", "edge").name == "two"
+    with pytest.raises(InvalidInput, match="has the role cloud"):
+        resolve_cluster([ONE], "", "edge")
 
 
 @pytest.mark.parametrize(("name", "role"), [("three", None), ("one", "edge")])

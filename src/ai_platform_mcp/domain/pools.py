@@ -7,7 +7,7 @@ Source: https://kueue.sigs.k8s.io/docs/concepts/cohort/ and cluster_queue/#borro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -16,6 +16,16 @@ from ai_platform_mcp.core.rows import FlavorRow, Inventory, NodeRow
 
 ALIASES = {"tpu-v5e": ("tpu-v5e", "tpu-v5-lite", "v5litepod", "v5lite")}
 """Names that clouds give the same accelerator."""
+
+
+FLAVOR_BASIS = "the flavor's own price"
+
+
+class PriceList(Value):
+    """Cents per device-hour by flavor name or accelerator, and where they come from."""
+
+    device_hourly_cents: dict[str, int]
+    basis: str
 
 
 class Pool(Value):
@@ -41,6 +51,12 @@ class Pool(Value):
     node_devices: int
     """Devices of the largest node of this pool; 0 where no node is known (a pool that scales from zero)."""
     active: bool = True
+    cluster: str = ""
+    namespace: str = ""
+    order: int = 0
+    """Its place in the ClusterQueue, which is the only preference that Kueue has."""
+    price_basis: str = ""
+    """Where the price comes from."""
     node_labels: dict[str, str] = Field(default_factory=dict)
 
 
@@ -50,10 +66,10 @@ def accelerator_matches(wanted: str, *names: str) -> bool:
     return any(spelling in name.lower() for name in names for spelling in spellings)
 
 
-def pools_of(inventory: Inventory, namespace: str, prices: Mapping[str, int] | None = None) -> tuple[Pool, ...]:
+def pools_of(inventory: Inventory, namespace: str, prices: Sequence[PriceList] = ()) -> tuple[Pool, ...]:
     """Return every pool that a LocalQueue of ``namespace`` leads to, by flavor name.
 
-    ``prices`` are cents per device-hour by flavor name or accelerator, for flavors that carry no price themselves.
+    ``prices`` are for flavors that carry no price themselves; the first list that knows one wins.
     """
     waiting: dict[str, int] = {}
     for queue in inventory.queues:
@@ -62,9 +78,10 @@ def pools_of(inventory: Inventory, namespace: str, prices: Mapping[str, int] | N
     for queue in inventory.queues:
         if queue.namespace != namespace:
             continue
-        for row in inventory.flavors:
+        for order, row in enumerate(inventory.flavors):
             if row.queue == queue.cluster_queue:
                 free, ceiling = quota(row, inventory.flavors)
+                cents, basis = price_of(row, prices)
                 pools.append(
                     Pool(
                         flavor=row.flavor,
@@ -75,7 +92,8 @@ def pools_of(inventory: Inventory, namespace: str, prices: Mapping[str, int] | N
                         cloud=row.cloud,
                         region=row.region,
                         spot=row.spot,
-                        device_hourly_cents=price_of(row, prices or {}),
+                        device_hourly_cents=cents,
+                        price_basis=basis,
                         nominal=row.nominal,
                         used=_taken(row),
                         free=free,
@@ -83,6 +101,9 @@ def pools_of(inventory: Inventory, namespace: str, prices: Mapping[str, int] | N
                         pending=waiting[queue.cluster_queue],
                         node_devices=_largest_node(row, inventory.nodes),
                         active=queue.active,
+                        cluster=inventory.cluster,
+                        namespace=namespace,
+                        order=order,
                         node_labels=row.node_labels,
                     )
                 )
@@ -101,13 +122,21 @@ def quota(row: FlavorRow, flavors: Sequence[FlavorRow]) -> tuple[int, int]:
     return max(0, min(ceiling - _taken(row), unused)), ceiling
 
 
-def price_of(row: FlavorRow, prices: Mapping[str, int]) -> int | None:
-    """Return the price of one device-hour: the flavor's own, else the platform file's by flavor, else by accelerator."""
+def price_of(row: FlavorRow, prices: Sequence[PriceList]) -> tuple[int | None, str]:
+    """Return the price of one device-hour and its basis: the flavor's own, else of the first list that knows one.
+
+    A list is asked by flavor name first, then by accelerator.
+    """
     if row.hourly_cents is not None:
-        return row.hourly_cents
-    if row.flavor in prices:
-        return prices[row.flavor]
-    return next((cents for name, cents in prices.items() if accelerator_matches(name, row.accelerator)), None)
+        return row.hourly_cents, FLAVOR_BASIS
+    for known in prices:
+        cents = known.device_hourly_cents.get(row.flavor)
+        if cents is None:
+            named = known.device_hourly_cents.items()
+            cents = next((cents for name, cents in named if accelerator_matches(name, row.accelerator)), None)
+        if cents is not None:
+            return cents, known.basis
+    return None, ""
 
 
 def _lends_to(other: FlavorRow, row: FlavorRow) -> bool:

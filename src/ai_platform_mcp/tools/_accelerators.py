@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ai_platform_mcp.core.errors import InvalidInput, NotFound
+from ai_platform_mcp.core.errors import InvalidInput, NotFound, Unavailable
 from ai_platform_mcp.core.facts import ComputeFacts, QuotaFacts
 from ai_platform_mcp.core.plan import Cost, Evidence, Risk, Target
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory
 from ai_platform_mcp.core.wording import dollars
 from ai_platform_mcp.domain.placement import Candidate, Need, explain, place, rejections
-from ai_platform_mcp.domain.pools import Pool, pools_of
+from ai_platform_mcp.domain.pools import Pool, PriceList, pools_of
 from ai_platform_mcp.manifests.common import Compute
 from ai_platform_mcp.manifests.kueue import Queueing
+from ai_platform_mcp.tools._places import Places, at_each
 from ai_platform_mcp.tools._reading import (
     Place,
     budget_left,
@@ -37,6 +38,7 @@ _REMEDIES = {
     "node_size": "ask for fewer devices per node and more nodes",
     "price": "raise max_hourly_dollars",
     "queue": "leave out queue",
+    "inseparable": "have an administrator give the queue's flavors node labels of their own",
 }
 
 
@@ -53,6 +55,8 @@ class Placed:
     where: Place
     queued: bool = True
     """Whether Kueue admits the work."""
+    across: bool = False
+    """Whether it was chosen among several clusters."""
 
     def outside_of_queues(self) -> Placed:
         """Return the same place for pods that Kueue does not see, so that nothing is promised of a queue.
@@ -60,32 +64,39 @@ class Placed:
         An InferenceService's pods carry no queue label: Kueue would hold them back only with its pod integration switched on
         for their namespace, and then by labels that its administrators choose. They start where a node has free devices.
         """
-        pool = self.pool
+        pool, chosen = self.pool, self.chosen.pinned(self.need)
         text = (
             f"Kueue neither admits nor counts these pods: they start when nodes of {pool.flavor} have "
             f"{self.need.count} free devices each, whatever is left of its quota ({pool.free} of {pool.nominal} now)."
         )
-        cost = "no known price" if self.chosen.hourly_cents is None else f"{dollars(self.chosen.hourly_cents)} per hour"
+        cost = "no known price" if chosen.hourly_cents is None else f"{dollars(chosen.hourly_cents)} per hour"
         place_name = " ".join(part for part in (pool.cloud, pool.region) if part) or "place unknown"
         return replace(
             self,
             queued=False,
+            chosen=chosen,
+            cost=_cost(chosen, self.cost.budget_left_cents if self.cost else None),
             reasons=(f"{pool.flavor} ({place_name}, {cost}) is the best fit of the on-demand pools.", text),
         )
 
     @property
     def pool(self) -> Pool:
-        """The pool that was chosen."""
+        """The pool that would be used now."""
         return self.chosen.pool
 
+    @property
+    def flavors(self) -> str:
+        """Every flavor that may admit the work, in Kueue's order."""
+        return " or ".join(row.flavor for row in self.chosen.pools)
+
     def compute(self) -> Compute:
-        """Return what one pod takes. The flavor's node labels pin the pool: Kueue assigns no flavor they contradict."""
+        """Return what one pod takes. Its node labels rule out every flavor that must not admit the work, and no other."""
         return Compute(
             cpu=str(POD_CPU_PER_DEVICE * self.need.count),
             memory=f"{POD_MEMORY_GIB_PER_DEVICE * self.need.count}Gi",
             accelerators=self.need.count,
             accelerator_resource=self.pool.resource,
-            node_selector=self.pool.node_labels,
+            node_selector=self.chosen.selector,
         )
 
     def compute_facts(self) -> ComputeFacts:
@@ -107,16 +118,27 @@ class Placed:
             return None
         return QuotaFacts(
             queue=self.pool.local_queue,
-            flavor=self.pool.flavor,
-            nominal=self.pool.nominal,
-            used=self.pool.used,
+            flavor=self.flavors,
+            nominal=sum(row.nominal for row in self.chosen.pools),
+            used=sum(row.used for row in self.chosen.pools),
             requested=self.need.devices,
             forecast=self.chosen.forecast,
         )
 
+    @property
+    def place_name(self) -> str:
+        """Return the namespace, with its cluster where that was a choice."""
+        name = self.where.namespace.name
+        return f"{name} of cluster {self.where.cluster.name}" if self.across else name
+
     def target(self) -> Target:
-        """Return where the work would run."""
+        """Return where the work would run now."""
         return self.where.target(cloud=self.pool.cloud, region=self.pool.region)
+
+    def targets(self) -> tuple[Target, ...]:
+        """Return everywhere the work may run, one target per cloud and region."""
+        found = dict.fromkeys((row.cloud, row.region) for row in self.chosen.pools)
+        return tuple(self.where.target(cloud=cloud, region=region) for cloud, region in found)
 
     def risks(self) -> tuple[Risk, ...]:
         """Return what a person should weigh."""
@@ -145,52 +167,87 @@ class Placed:
         return inventory_evidence(self.inventory)
 
 
-async def find_pool(readers: Readers, where: Place, need: Need, now: datetime) -> Placed:
-    """Place a need among the pools that the namespace's LocalQueues lead to.
+@dataclass(frozen=True)
+class _Offer:
+    """The pools of one place."""
+
+    where: Place
+    inventory: Inventory
+    pools: tuple[Pool, ...]
+
+
+async def find_pool(readers: Readers, where: Place | Places, need: Need, now: datetime) -> Placed:
+    """Place a need among the pools that the namespaces' LocalQueues lead to, in one cluster or over several.
+
+    Of several clusters, one that does not answer, or only from memory, is passed over.
 
     Raises:
         CapabilityMissing: the cluster has no Kueue.
         NotFound: the namespace has no LocalQueue.
         InvalidInput: every pool is ruled out; the reasons are counted.
+        NotFound, Unavailable: no cluster comes into question; each says why.
     """
-    await kueue_api(readers, where.cluster.name)
-    inventory = await read_inventory(readers, where.cluster.name)
-    pools = pools_of(inventory, where.namespace.name, readers.platform.device_hourly_cents)
+    places = where if isinstance(where, Places) else Places((where,))
+
+    async def offer(place: Place) -> _Offer:
+        return await _offer(readers, place, current=places.several)
+
+    places, offers = await at_each(places, offer)
+    pools = tuple(pool for row in offers for pool in row.pools)
+    placement = place(need, pools)
+    chosen = placement.chosen
+    if chosen is None:
+        raise _ruled_out(placement.rejected, pools, places)
+    found = next(row for row in offers if row.where.cluster.name == chosen.pool.cluster)
+    at = found.where
+    return Placed(
+        need=need,
+        chosen=chosen,
+        inventory=found.inventory,
+        reasons=(*explain(placement, clusters=places.several), *places.reasons()),
+        cost=_cost(chosen, await budget_left(readers, at.team, now)),
+        queueing=Queueing(
+            queue=chosen.pool.local_queue,
+            priority_class=await priority_class(readers, at.cluster.name, at.environment, spot=chosen.pool.spot),
+        ),
+        where=at,
+        across=places.several,
+    )
+
+
+async def _offer(readers: Readers, where: Place, *, current: bool) -> _Offer:
+    """Return what a place has. ``current``: what is only remembered of its cluster does not count."""
+    cluster = where.cluster
+    await kueue_api(readers, cluster.name)
+    inventory = await read_inventory(readers, cluster.name)
+    if current and inventory.stale:
+        raise Unavailable(f"last seen {inventory.age_seconds} s ago.", cause=inventory.problem)
+    prices = (
+        PriceList(device_hourly_cents=cluster.device_hourly_cents, basis=cluster.price_basis),
+        PriceList(device_hourly_cents=dict(readers.platform.device_hourly_cents), basis=readers.platform.price_basis),
+    )
+    pools = pools_of(inventory, where.namespace.name, prices)
     if not pools:
         raise NotFound(
             f"The namespace {where.namespace.name!r} has no LocalQueue that leads to accelerators.",
             remedy="Ask the platform's administrators for a LocalQueue, or pass another namespace.",
         )
-    placement = place(need, pools)
-    chosen = placement.chosen
-    if chosen is None:
-        raise _ruled_out(placement.rejected, pools)
-    return Placed(
-        need=need,
-        chosen=chosen,
-        inventory=inventory,
-        reasons=explain(placement),
-        cost=await _cost(readers, where, chosen, now),
-        queueing=Queueing(
-            queue=chosen.pool.local_queue,
-            priority_class=await priority_class(readers, where.cluster.name, where.environment, spot=chosen.pool.spot),
-        ),
-        where=where,
-    )
+    return _Offer(where, inventory, pools)
 
 
-async def _cost(readers: Readers, where: Place, chosen: Candidate, now: datetime) -> Cost | None:
+def _cost(chosen: Candidate, budget_left_cents: int | None) -> Cost | None:
     if chosen.hourly_cents is None:
         return None
     return Cost(
         hourly_cents=chosen.hourly_cents,
         total_cents=chosen.total_cents,
-        budget_left_cents=await budget_left(readers, where.team, now),
-        basis=readers.platform.price_basis,
+        budget_left_cents=budget_left_cents,
+        basis="; ".join(dict.fromkeys(row.price_basis for row in chosen.pools)),
+        at_most=chosen.at_most,
     )
 
 
-def _ruled_out(rejected: dict[str, int], pools: tuple[Pool, ...]) -> InvalidInput:
+def _ruled_out(rejected: dict[str, int], pools: tuple[Pool, ...], places: Places) -> InvalidInput:
     remedies = [_REMEDIES[code] for code in rejected if code in _REMEDIES]
     offered = ", ".join(sorted({pool.accelerator for pool in pools}))
     if set(rejected) == {"accelerator"}:
@@ -198,7 +255,7 @@ def _ruled_out(rejected: dict[str, int], pools: tuple[Pool, ...]) -> InvalidInpu
     remedy = "; or ".join(remedies) or f"accelerators here: {offered}"
     return InvalidInput(
         "No pool comes into question.",
-        cause=f"Ruled out: {rejections(rejected)}.",
+        cause=" ".join((f"Ruled out: {rejections(rejected)}.", *places.reasons())),
         remedy=f"{remedy[0].upper()}{remedy[1:]}.",
         details={"rejected": rejected, "accelerators": offered.split(", ")},
     )

@@ -173,7 +173,7 @@ async def _workflow(order: Order, template: str, placed: Placed, readers: Reader
         namespace=where.namespace.name,
         parameters=_arguments(order, template, live, placed),
         active_deadline_seconds=_deadline(placed),
-        pods=argo.PodSettings(queueing=placed.queueing, node_selector=placed.pool.node_labels),
+        pods=argo.PodSettings(queueing=placed.queueing, node_selector=placed.chosen.selector),
     )
     reasons = (
         f"The golden path {order.golden_path!r} names the WorkflowTemplate {template!r}: a run of it trains.",

@@ -19,7 +19,7 @@ from ai_platform_mcp.manifests.common import EnvVar, Origin, object_name
 from ai_platform_mcp.manifests.kueue import GpuJob, gpu_job
 from ai_platform_mcp.manifests.trainer import TRAINJOB_API, RuntimeRef, Training, train_job
 from ai_platform_mcp.tools._accelerators import Placed, find_pool
-from ai_platform_mcp.tools._reading import find_place
+from ai_platform_mcp.tools._places import find_places
 
 HOLDING_IMAGE = "registry.k8s.io/pause:3.10"
 """Kubernetes' own image that does nothing: it holds the devices until somebody attaches to the pod."""
@@ -66,7 +66,7 @@ class RequestGpu:
                 f"For how long? purpose={params.purpose} needs hours.",
                 remedy="Pass hours: the job is priced by them and stopped after them.",
             )
-        where = await find_place(
+        places = await find_places(
             readers,
             context,
             cluster=params.cluster,
@@ -74,7 +74,8 @@ class RequestGpu:
             environment=params.environment,
             role="cloud",
         )
-        placed = await find_pool(readers, where, _need(params), context.now)
+        placed = await find_pool(readers, places, _need(params), context.now)
+        where = placed.where
         manifest = await _job(params, placed, readers, context)
         step = Submit(
             title=f"Submit {manifest['kind']} {manifest['metadata']['name']} to queue {placed.pool.local_queue}",
@@ -86,7 +87,7 @@ class RequestGpu:
             action="submit",
             summary=_summary(params, placed),
             steps=(step,),
-            targets=(placed.target(),),
+            targets=placed.targets(),
             facts=Facts(compute=placed.compute_facts(), quota=placed.quota_facts()),
             cost=placed.cost,
             risks=(*placed.risks(), *_risks(params)),
@@ -159,7 +160,8 @@ def _summary(params: RequestGpuParams, placed: Placed) -> str:
     devices = f"{placed.need.devices} × {params.accelerator or placed.pool.accelerator}"
     length = f"for {params.hours} h" if params.hours is not None else "until stopped"
     when = {"now": "starts now", "queued": "waits in the queue", "never": "is never admitted"}[placed.chosen.forecast]
-    return f"{devices} {length} to {params.purpose} on {placed.pool.flavor} in {placed.where.namespace.name}; {when}."
+    where = placed.place_name
+    return f"{devices} {length} to {params.purpose} on {placed.flavors} in {where}; {when}."
 
 
 def _risks(params: RequestGpuParams) -> tuple[Risk, ...]:

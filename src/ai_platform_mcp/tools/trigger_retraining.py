@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.errors import CapabilityMissing, InvalidInput
 from ai_platform_mcp.core.facts import ComputeFacts, Facts, ModelFacts, ObjectChange
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Cost, Draft, Evidence, Follow, Risk, Submit
@@ -27,7 +27,8 @@ from ai_platform_mcp.manifests import argo
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Origin, label_value
 from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, TRAINJOB_API
 from ai_platform_mcp.tools._accelerators import find_pool
-from ai_platform_mcp.tools._reading import Place, budget_left, find_place, list_if_served
+from ai_platform_mcp.tools._places import Places, at_each, find_places
+from ai_platform_mcp.tools._reading import Place, budget_left, list_if_served
 from ai_platform_mcp.tools._signals import drift_milli, performance_drop_milli
 from ai_platform_mcp.tools._training import Order, job_of
 
@@ -56,8 +57,9 @@ class TriggerRetrainingParams(WriteParams):
 
 @dataclass(frozen=True)
 class _Job:
-    """A training object of the model in the cluster."""
+    """A training object of the model in a cluster."""
 
+    where: Place
     live: type_json
     run: TrainingRun
 
@@ -78,7 +80,7 @@ class TriggerRetraining:
         """Return the training job that would be submitted, or a draft without steps that names the active run."""
         path = golden_path(readers, params.golden_path)
         check_name(params.model)
-        where = await find_place(
+        places = await find_places(
             readers,
             context,
             cluster=params.cluster,
@@ -86,15 +88,23 @@ class TriggerRetraining:
             environment=params.environment,
             role="cloud",
         )
-        jobs = await _jobs(readers, where, params.model)
+        workflow = bool(path.get("workflow"))
+
+        async def jobs_at(where: Place) -> list[_Job]:
+            if places.several:
+                await _require_trainer(readers, where, workflow=workflow)
+            return await _jobs(readers, where, params.model)
+
+        places, found = await at_each(places, jobs_at)
+        jobs = [job for rows in found for job in rows]
         tracked = await readers.registry.runs(experiment=str(path.get("experiment") or params.model), limit=RUNS_READ)
-        facts = await _model(readers, params.model, where, context)
+        facts = await _model(readers, params.model, places.found[0].team, context)
         past = _tracked(tracked, path, facts)
         running = running_of([job.run for job in jobs])
         if running is not None:
             active = next(job for job in jobs if job.run is running)
-            return await _already(params, readers, context, where, facts, active, [*past, *_others(jobs, active)])
-        return await _start(params, readers, context, where, path, facts, [*past, *(job.run for job in jobs)])
+            return await _already(params, readers, context, facts, active, [*past, *_others(jobs, active)])
+        return await _start(params, readers, context, places, path, facts, [*past, *(job.run for job in jobs)])
 
 
 def golden_path(readers: Readers, name: str) -> type_json:
@@ -115,13 +125,13 @@ def golden_path(readers: Readers, name: str) -> type_json:
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
-async def _model(readers: Readers, name: str, where: Place, context: PlanContext) -> ModelFacts:
-    """Return what the registry says; of a model that is not registered yet, that it belongs to who trains it."""
+async def _model(readers: Readers, name: str, trainer: str, context: PlanContext) -> ModelFacts:
+    """Return what the registry says; of a model that is not registered yet, that it belongs to the team that trains it."""
     model = await readers.registry.model(name)
     version = await readers.registry.version(name, model.latest) if model and model.latest else None
     if version is not None:
         return model_facts(version, model, context.now)
-    team = (model.tags.get("aiplatform.team") if model else None) or where.team
+    team = (model.tags.get("aiplatform.team") if model else None) or trainer
     return ModelFacts(
         name=name,
         version="",
@@ -135,6 +145,14 @@ async def _model(readers: Readers, name: str, where: Place, context: PlanContext
         residency=(),
         gates=(),
     )
+
+
+async def _require_trainer(readers: Readers, where: Place, *, workflow: bool) -> None:
+    """Raise CapabilityMissing where the golden path cannot be trained by, so that a cheap pool there is no use."""
+    for api, kind in KINDS:
+        if (kind == "Workflow") == workflow and await readers.clusters.serves(where.cluster.name, api, kind):
+            return
+    raise CapabilityMissing(f"It does not serve {'Argo Workflows' if workflow else 'Kubeflow Trainer'}.")
 
 
 async def _jobs(readers: Readers, where: Place, model: str) -> list[_Job]:
@@ -151,7 +169,7 @@ async def _jobs(readers: Readers, where: Place, model: str) -> list[_Job]:
                 started=parse_time(meta.get("creationTimestamp")),
                 active=not progress_of({"kind": kind, **live}).settled,
             )
-            found.append(_Job(live={"apiVersion": api, "kind": kind, **live}, run=run))
+            found.append(_Job(where=where, live={"apiVersion": api, "kind": kind, **live}, run=run))
     return found
 
 
@@ -185,12 +203,12 @@ async def _already(
     params: TriggerRetrainingParams,
     readers: Readers,
     context: PlanContext,
-    where: Place,
     model: ModelFacts,
     active: _Job,
     others: list[TrainingRun],
 ) -> Draft:
     """Return a draft that changes nothing and points at the active run."""
+    where = active.where
     ref = ref_of(active.live)
     progress = progress_of(active.live)
     change = ObjectChange(
@@ -228,7 +246,7 @@ async def _start(
     params: TriggerRetrainingParams,
     readers: Readers,
     context: PlanContext,
-    where: Place,
+    places: Places,
     path: type_json,
     model: ModelFacts,
     runs: list[TrainingRun],
@@ -236,7 +254,8 @@ async def _start(
     drift = await drift_milli(readers, params.model) if params.reason != "manual" else None
     drop = await performance_drop_milli(readers, params.model) if params.reason != "manual" else None
     facts = facts_of(params.reason, runs, context.now, drift_milli=drift, performance_drop_milli=drop)
-    placed = await find_pool(readers, where, _need(params, path), context.now)
+    placed = await find_pool(readers, places, _need(params, path), context.now)
+    where = placed.where
     job = await job_of(_order(params, path, where, context), placed, readers)
     ref = ref_of(job.manifest)
     step = Submit(
@@ -247,12 +266,12 @@ async def _start(
     return Draft(
         action="retrain",
         summary=f"Train {params.model} ({params.reason}) by {params.golden_path}: {need.devices} × "
-        f"{placed.pool.accelerator} for {need.hours} h on {placed.pool.flavor} in {where.namespace.name}.",
+        f"{placed.pool.accelerator} for {need.hours} h on {placed.flavors} in {placed.place_name}.",
         steps=(step,),
-        targets=(placed.target(),),
+        targets=placed.targets(),
         facts=Facts(model=model, compute=placed.compute_facts(), quota=placed.quota_facts(), retrain=facts),
         cost=placed.cost,
-        risks=(*placed.risks(), *job.risks, *_risks(model)),
+        risks=(*placed.risks(), *places.unseen_risk(f"A run of {params.model}"), *job.risks, *_risks(model)),
         evidence=(placed.evidence(),),
         reasons=(
             *history(facts),

@@ -77,6 +77,18 @@ async def test_a_job_that_names_its_nodes_gets_only_their_flavor(queues: Life) -
     assert await reason_of(life, "none") == "NoMatchingFlavor"
 
 
+async def test_a_flavor_without_a_label_that_is_asked_for_is_not_tried(queues: Life) -> None:
+    life = queues
+    unlabelled = {"spec": {"nodeLabels": {"aiplatform.dev/cloud": None}}}
+    await life.store.patch("kueue.x-k8s.io/v1beta2", "ResourceFlavor", "gcp-h100", unlabelled)
+    h100 = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "kubernetes.io/os": "linux"}
+    await submit(life, job("any", 1, selector=h100))
+    await submit(life, job("azure", 1, selector={**h100, "aiplatform.dev/cloud": "azure"}))
+    await submit(life, job("gcp", 1, selector={**h100, "aiplatform.dev/cloud": "gcp"}))
+    assert [await flavor_of(life, name) for name in ("any", "azure")] == ["gcp-h100", "azure-h100"]
+    assert await reason_of(life, "gcp") == "NoMatchingFlavor"
+
+
 async def test_an_admitted_job_runs_on_the_nodes_of_its_flavor_and_an_evicted_one_forgets_them(queues: Life) -> None:
     life = queues
     await submit(life, job("a", 1))
