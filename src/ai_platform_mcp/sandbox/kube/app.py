@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import partial
 
 import anyio
@@ -33,7 +34,7 @@ from ai_platform_mcp.sandbox.kube.status import ApiError, Json, bad_request, no_
 from ai_platform_mcp.sandbox.kube.storage import parse_version
 from ai_platform_mcp.sandbox.kube.store import Store
 from ai_platform_mcp.sandbox.kube.subresources import Subresources
-from ai_platform_mcp.sandbox.kube.watching import Event, watch
+from ai_platform_mcp.sandbox.kube.watching import Event, watch_in_batches
 
 log = logging.getLogger(__name__)
 
@@ -284,7 +285,7 @@ class _Server:
         if at.name:
             raise bad_request("watch by name uses fieldSelector=metadata.name")
         seconds = int(query.get("timeoutSeconds") or _LONGEST_WATCH)
-        events = watch(
+        batches = watch_in_batches(
             self._store.storage,
             scope,
             since=parse_version(query.get("resourceVersion")),
@@ -292,24 +293,25 @@ class _Server:
             bookmarks=query.get("allowWatchBookmarks") in ("true", "1"),
             seconds=seconds,
         )
-        return Stream(self._lines(request, at, form, events))
+        return Stream(self._lines(request, at, form, batches))
 
     async def _lines(
-        self, request: Request, at: Target, form: Form, events: AsyncIterator[Event]
+        self, request: Request, at: Target, form: Form, batches: AsyncGenerator[list[Event]]
     ) -> AsyncIterator[bytes]:
-        try:
-            async for event in events:
-                obj = event.obj
-                if event.type not in ("BOOKMARK", "ERROR"):
-                    if form.kind == "Table":
-                        obj = self._table(request, at, [obj], meta(obj)["resourceVersion"])
-                    elif form.kind.startswith("Partial"):
-                        obj = tables.partial(obj)
-                elif event.type == "BOOKMARK" and form.kind == "Table":
-                    obj = self._table(request, at, [], meta(obj)["resourceVersion"])
-                yield encode({"type": event.type, "object": obj}) + b"\n"
-        finally:
-            await events.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+        async with aclosing(batches):
+            async for batch in batches:
+                yield b"".join(self._line(request, at, form, event) for event in batch)
+
+    def _line(self, request: Request, at: Target, form: Form, event: Event) -> bytes:
+        obj = event.obj
+        if event.type not in ("BOOKMARK", "ERROR"):
+            if form.kind == "Table":
+                obj = self._table(request, at, [obj], meta(obj)["resourceVersion"])
+            elif form.kind.startswith("Partial"):
+                obj = tables.partial(obj)
+        elif event.type == "BOOKMARK" and form.kind == "Table":
+            obj = self._table(request, at, [], meta(obj)["resourceVersion"])
+        return encode({"type": event.type, "object": obj}) + b"\n"
 
 
 def _write(request: Request, user: User, subresource: str) -> Write:
