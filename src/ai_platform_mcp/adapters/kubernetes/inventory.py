@@ -149,8 +149,8 @@ class InventoryCache:
             if patient or not reflector.read:
                 await reflector.settled.wait()
         async with feed.probing:
-            oldest = min((row.confirmed_at or 0.0 for row in feed.shown()), default=0.0)
-            if time.monotonic() - oldest < _PROBE_SECONDS or not any(row.current for row in feed.shown()):
+            current = [row.confirmed_at or 0.0 for row in feed.shown() if row.current]
+            if not current or time.monotonic() - min(current) < _PROBE_SECONDS:
                 return
             try:
                 request = Request("GET", "/version", "tell its version", once=True)
