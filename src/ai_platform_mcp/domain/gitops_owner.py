@@ -53,7 +53,11 @@ class Mark(Value):
     def title(self) -> str:
         """The owner as people write it, such as ``Kustomization flux-system/apps``; cut, since it comes from labels."""
         where = f"{self.namespace}/{self.name}" if self.namespace and self.name else self.name
-        return untrusted(f"{self.kind} {where}".strip() if where else f"an unnamed {self.kind}", 160)
+        return untrusted(f"{self.kind} {where}".strip() if where else f"{self._article} {self.kind}", 160)
+
+    @property
+    def _article(self) -> str:
+        return "an unnamed" if self.continuous else "a"
 
 
 def recognise(live: type_json) -> Mark | None:

@@ -86,7 +86,7 @@ def _undone(mark: Mark, live: type_json, after: type_json, declared: Declaration
     nodes = [section(entry, "fieldsV1") for entry in entries]
     if not nodes:
         declared_there = _last_applied(live) if mark.tool == "argocd" else None
-        nodes = [declared_there or fields_of(_body(live, after))]
+        nodes = [declared_there] if declared_there else [fields_of(_body(live)), fields_of(_body(after))]
     paths = dict.fromkeys(path for node in nodes for path in touched(live, after, node))
     left = [_segments(pointer) for pointer in declared.ignored]
     return [path for path in paths if path and not any(path[: len(part)] == part for part in left)]
@@ -101,9 +101,9 @@ def _last_applied(live: type_json) -> type_json | None:
     return fields_of({key: value for key, value in section(found).items() if key not in ("apiVersion", "kind")}) or None
 
 
-def _body(live: type_json, after: type_json) -> type_json:
-    """Return both objects' fields that are neither identity nor bookkeeping of the server."""
-    return {key: live.get(key, after.get(key)) for key in (*live, *after) if key not in ("metadata", "status")}
+def _body(live: type_json) -> type_json:
+    """Return the object without its identity and the server's bookkeeping."""
+    return {key: value for key, value in live.items() if key not in ("metadata", "status")}
 
 
 def _segments(pointer: str) -> Path:
