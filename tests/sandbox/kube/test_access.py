@@ -77,6 +77,25 @@ def test_impersonation_is_for_those_who_may(sandbox: Sandbox, viewer: str) -> No
     assert 'cannot impersonate resource "users"' in refused.json()["message"]
 
 
+def test_an_impersonated_user_has_the_uid_and_extras_that_were_asked_for_and_each_is_granted_by_itself(
+    sandbox: Sandbox,
+) -> None:
+    headers = {"Impersonate-User": "ada", "Impersonate-Uid": "u-1", "Impersonate-Extra-example.org%2Fissuer": "x"}
+    review = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    seen = sandbox.post(review, {}, headers=headers).json()["status"]["userInfo"]
+    assert (seen["username"], seen["uid"], seen["extra"]) == ("ada", "u-1", {"example.org/issuer": ["x"]})
+    gate = sandbox.run(sandbox.access.add_user("gate", ("gates",)))
+    rules = [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]}]
+    sandbox.post(f"{RBAC}/clusterroles", {"metadata": {"name": "gate"}, "rules": rules})
+    subjects = [{"kind": "User", "name": "gate"}]
+    role = {"kind": "ClusterRole", "name": "gate"}
+    sandbox.post(f"{RBAC}/clusterrolebindings", {"metadata": {"name": "gate"}, "subjects": subjects, "roleRef": role})
+    assert sandbox.post(review, {}, token=gate, headers={"Impersonate-User": "ada"}).status_code == 201
+    refused = sandbox.post(review, {}, token=gate, headers=headers)
+    assert 'cannot impersonate resource "uids"' in refused.json()["message"]
+    assert sandbox.post(review, {}, headers={"Impersonate-Uid": "u-1"}).status_code == 500
+
+
 def test_a_service_account_works_with_its_token_until_it_ends(sandbox: Sandbox, namespace: str) -> None:
     account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
     issued = sandbox.post(f"{account}/token", {"spec": {"expirationSeconds": 600}})
@@ -94,6 +113,8 @@ def test_a_service_account_works_with_its_token_until_it_ends(sandbox: Sandbox, 
     assert sandbox.get("/api/v1/namespaces/default/configmaps", token=token).status_code == 403
     review = sandbox.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}).json()
     assert review["status"]["user"]["username"] == f"system:serviceaccount:{namespace}:default"
+    elsewhere = sandbox.post(f"{account}/token", {"spec": {"audiences": ["https://other.example"]}})
+    assert sandbox.get(path, token=elsewhere.json()["status"]["token"]).status_code == 401
     sandbox.clock.advance(seconds=601)
     assert sandbox.get(path, token=token).status_code == 401
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.kube.objects import dig, meta
@@ -22,6 +27,8 @@ from ai_platform_mcp.sandbox.kube.store import Store
 
 MASTERS = "system:masters"
 ISSUER = "https://kubernetes.default.svc"
+_AUTHN = "authentication.k8s.io"
+_EXTRA = "impersonate-extra-"
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -74,10 +81,12 @@ class Access:
     def __init__(self, store: Store) -> None:
         self._store = store
         settings = store.storage.settings
-        if "signing_key" not in settings:
-            store.storage.keep("signing_key", secrets.token_hex(32))
+        if "admin_token" not in settings:
             store.storage.keep("admin_token", secrets.token_urlsafe(32))
-        self._key = settings["signing_key"]
+        if "service_account_key" not in settings:
+            store.storage.keep("service_account_key", _new_key())
+        key: Any = serialization.load_pem_private_key(settings["service_account_key"].encode(), None)
+        self._key: ec.EllipticCurvePrivateKey = key
         self.admin_token = settings["admin_token"]
         self._users = {digest: User(name, tuple(groups)) for digest, name, groups in self._table()}
 
@@ -121,8 +130,9 @@ class Access:
 
     def _service_account(self, token: str) -> User | None:
         try:
-            options: Json = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
-            claims = jwt.decode(token, self._key, algorithms=["HS256"], options=options)  # pyright: ignore[reportArgumentType]
+            options: Json = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+            public: Any = self._key.public_key()
+            claims = jwt.decode(token, public, algorithms=["ES256"], audience=ISSUER, options=options)  # pyright: ignore[reportArgumentType]
         except jwt.InvalidTokenError:
             return None
         if claims.get("exp", 0) <= self._store.clock.now().timestamp():
@@ -148,14 +158,24 @@ class Access:
             "exp": int(ends.timestamp()),
             "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": meta(account)["uid"]}},
         }
-        return jwt.encode(claims, self._key, algorithm="HS256"), stamp(ends)
+        return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": "sandbox"}), stamp(ends)
+
+    def key_set(self) -> Json:
+        """What others verify ServiceAccount tokens with (``/openid/v1/jwks``)."""
+        key: Json = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return {"keys": [key | {"use": "sig", "kid": "sandbox", "alg": "ES256"}]}
 
     def impersonated(self, user: User, headers: Mapping[str, str], groups: list[str]) -> User:
         """The user that `Impersonate-*` headers ask to be; raises Forbidden when `user` may not."""
-        wanted = headers.get("impersonate-user")
+        wanted, uid = headers.get("impersonate-user"), headers.get("impersonate-uid", "")
+        extra: dict[str, tuple[str, ...]] = {}
+        for name, value in headers.items():
+            if name.lower().startswith(_EXTRA):
+                key = urllib.parse.unquote(name.lower().removeprefix(_EXTRA))
+                extra[key] = (*extra.get(key, ()), value)
         if not wanted:
-            if groups:
-                raise ApiError(500, "InternalError", "requested groups without impersonating a user")
+            if groups or uid or extra:
+                raise ApiError(500, "InternalError", "requested groups, uid or extra without impersonating a user")
             return user
         account = wanted.split(":") if wanted.startswith("system:serviceaccount:") else []
         if len(account) == 4:
@@ -164,10 +184,16 @@ class Access:
         else:
             asked = [Attributes("impersonate", "", "users", name=wanted)]
         asked += [Attributes("impersonate", "", "groups", name=group) for group in groups]
+        asked += [Attributes("impersonate", _AUTHN, "uids", name=uid)] if uid else []
+        asked += [
+            Attributes("impersonate", _AUTHN, "userextras", key, name=value)
+            for key, values in extra.items()
+            for value in values
+        ]
         for attributes in asked:
             if not self.allowed(user, attributes):
                 raise attributes.refusal(user)
-        return User(wanted, tuple(dict.fromkeys([*groups, "system:authenticated"])))
+        return User(wanted, tuple(dict.fromkeys([*groups, "system:authenticated"])), uid, extra)
 
     # --- may --------------------------------------------------------------------------------------------------------
 
@@ -199,6 +225,12 @@ class Access:
         bucket = self._store.storage.bucket(f"{'clusterroles' if cluster else 'roles'}.{_RBAC}")
         role = bucket.objects.get(("" if cluster else namespace, reference.get("name", "")))
         return (role or {}).get("rules") or []
+
+
+def _new_key() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    form, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(form, kind, serialization.NoEncryption()).decode()
 
 
 def service_account_user(namespace: str, name: str, uid: str) -> User:

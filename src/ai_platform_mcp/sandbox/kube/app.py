@@ -95,6 +95,9 @@ class _Server:
     # --- about the API itself ---------------------------------------------------------------------------------------
 
     async def _about(self, request: Request, path: str, user: User) -> Response | None:
+        if path == "/openid/v1/jwks":
+            self._access.require(user, Attributes("get", path=path))
+            return respond(self._access.key_set(), Form())
         parts = path.strip("/").split("/")
         is_discovery = parts[0] in ("api", "apis") and len(parts) <= (2 if parts[0] == "api" else 3)
         if not is_discovery and parts[0] not in ("openapi", ""):
