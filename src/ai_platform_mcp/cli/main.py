@@ -11,6 +11,7 @@ from ai_platform_mcp.cli import governance, models, platform_commands, sandbox
 from ai_platform_mcp.cli.connect import connect
 from ai_platform_mcp.cli.demo import demo
 from ai_platform_mcp.cli.doctor import doctor
+from ai_platform_mcp.cli.lint import lint
 from ai_platform_mcp.cli.session import open_session
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.add_typer(governance.audit, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(platform_commands.tools, name="tools")
 app.command("doctor")(doctor)
+app.command("lint")(lint)
 app.command("demo")(demo)
 app.command("connect")(connect)
 
