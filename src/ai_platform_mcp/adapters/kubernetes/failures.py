@@ -203,7 +203,7 @@ def _throttled(refusal: Refusal) -> PlatformError:
         )
     return Throttled(
         f"Cluster {refusal.cluster!r} is overloaded and asks to come back later (429).",
-        cause=refusal.message,
+        cause=refusal.message or "Its priority and fairness, or a gateway before it, sheds our load.",
         remedy=f"Try again in {refusal.retry_after or 1:g} s.",
         details=refusal.details,
         retry_after=refusal.retry_after,
