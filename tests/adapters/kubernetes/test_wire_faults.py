@@ -92,8 +92,9 @@ async def test_a_list_that_stays_broken_is_an_error_and_never_an_empty_cluster(
 
 @pytest.mark.parametrize("fault", [*HANGING, faults.ENDLESS], ids=named)
 async def test_a_read_that_never_ends_costs_the_deadline_and_no_more(
-    cluster: Cluster, tmp_path: Path, fault: Fault
+    cluster: Cluster, tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ai_platform_mcp.adapters.kubernetes.wire._MOST_BYTES", 2 * 1024 * 1024)
     async with behind(cluster, tmp_path) as (standing, adapter):
         standing.fail("/configmaps", *[fault] * 3)
         listing = adapter.reader.list("c1", "v1", "ConfigMap", namespace=cluster.namespace)
