@@ -9,6 +9,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, settings
 
+from real_report import register
 from support.world import World, running_world
 
 # pytest rewrites the modules of every package that brings a plugin. Imported late, in the middle of a test with threads, that
@@ -21,6 +22,10 @@ for module in pkgutil.walk_packages(anyio.__path__, "anyio."):
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 """A loaded machine is no reason to fail."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    register(config)
 
 
 @pytest.fixture(scope="session")

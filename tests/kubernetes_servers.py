@@ -7,7 +7,7 @@ import base64
 import contextlib
 import os
 import ssl
-import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import uvicorn
 import yaml
+
+from real_servers import free_port, process
+from real_targets import absent, kubernetes_assets, met
+from support.certificates import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASED_CRDS = ROOT.parent / "shared" / "crds"
 OWN_CRDS = ROOT / "src/ai_platform_mcp/controllers/crds"
 NEEDED = ("kueue-", "kserve-")
-NO_REAL_SERVER = (
-    "no real API server: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver, "
-    "or TEST_KUBECONFIG to a disposable cluster's kubeconfig"
-)
 
 
 @dataclass
@@ -37,6 +36,10 @@ class Server:
     name: str
     kubeconfig: Path
     http: httpx.Client
+    etcd: str = ""
+    """Where a real server keeps its objects, empty where that cannot be reached."""
+    clients: Authority | None = None
+    """Who signs the client certificates that the server accepts, None where it accepts none of ours."""
 
     def send(self, method: str, path: str, body: Any = None, media: str = "application/json", **params: str) -> Any:
         answer = self.http.request(method, path, json=body, headers={"Content-Type": media}, params=params)
@@ -84,6 +87,7 @@ def sandbox_server(folder: Path) -> Iterator[Server]:
     if not thread.ready.wait(30) or thread.url is None:
         raise RuntimeError("the sandbox API server did not start")
     config = write_config(folder / "kubeconfig", thread.url, thread.token)
+    met("kubernetes", "the sandbox's own", "sandbox")
     with httpx.Client(base_url=thread.url, headers={"Authorization": f"Bearer {thread.token}"}, timeout=20) as http:
         yield Server("sandbox", config, http)
     thread.stop()
@@ -133,24 +137,25 @@ class _SandboxThread(threading.Thread):
 @contextlib.contextmanager
 def real_server(folder: Path, needed: tuple[str, ...] = NEEDED) -> Iterator[Server]:
     """A real API server with the released CRDs of the ``needed`` systems; skips with the enabling line where none is."""
-    if os.environ.get("TEST_KUBECONFIG"):
-        yield existing(Path(os.environ["TEST_KUBECONFIG"]))
-        return
-    assets = Path(os.environ.get("KUBEBUILDER_ASSETS", "")) if os.environ.get("KUBEBUILDER_ASSETS") else None
-    if assets is None or not (assets / "kube-apiserver").exists():
-        pytest.skip(NO_REAL_SERVER)
+    given, assets = os.environ.get("TEST_KUBECONFIG"), kubernetes_assets()
+    if not given and assets is None:
+        absent("kubernetes", "no real API server: no TEST_KUBECONFIG, and no folder with etcd and kube-apiserver")
     if not RELEASED_CRDS.is_dir():
-        pytest.skip("the released CRDs are not beside the repository (../shared/crds)")
+        absent("kubernetes", "the released CRDs are not beside the repository (../shared/crds)")
     with contextlib.ExitStack() as stack:
-        server = _start(assets, folder, stack)
+        server = existing(Path(given)) if given else _start(assets or Path(), folder, stack)
+        stack.callback(server.http.close)
+        how = "TEST_KUBECONFIG" if given else "etcd and kube-apiserver"
+        met("kubernetes", f"{server.send('GET', '/version')['gitVersion']} ({how})")
         _install_crds(server, needed)
         yield server
 
 
 def _start(assets: Path, folder: Path, stack: contextlib.ExitStack) -> Server:
-    client, peer, secure = _free_port(), _free_port(), _free_port()
+    client, peer, secure = free_port(), free_port(), free_port()
     key = folder / "sa.key"
     _write_key(key)
+    clients = Authority(folder / "clients")
     (folder / "tokens.csv").write_text('secret,admin,1,"system:masters"\n')
     _run(stack, folder / "etcd.log", assets / "etcd", f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync",
          f"--listen-client-urls=http://127.0.0.1:{client}", f"--advertise-client-urls=http://127.0.0.1:{client}",
@@ -159,7 +164,7 @@ def _start(assets: Path, folder: Path, stack: contextlib.ExitStack) -> Server:
          f"--secure-port={secure}", "--bind-address=127.0.0.1", f"--cert-dir={folder / 'certs'}",
          f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
          "--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/24",
-         "--authorization-mode=RBAC", f"--token-auth-file={folder / 'tokens.csv'}",
+         f"--client-ca-file={clients.certificate}", "--authorization-mode=RBAC", f"--token-auth-file={folder / 'tokens.csv'}",
          "--disable-admission-plugins=ServiceAccount")  # fmt: skip
     url = f"https://127.0.0.1:{secure}"
     certificate = folder / "certs" / "apiserver.crt"
@@ -169,22 +174,12 @@ def _start(assets: Path, folder: Path, stack: contextlib.ExitStack) -> Server:
         httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}, timeout=20, verify=trust)
     )
     _wait_until(lambda: _is_ready(http), 90, "the API server")
-    return Server("real", write_config(folder / "kubeconfig", url, "secret", certificate), http)
+    config = write_config(folder / "kubeconfig", url, "secret", certificate)
+    return Server("real", config, http, f"http://127.0.0.1:{client}", clients)
 
 
 def _run(stack: contextlib.ExitStack, log: Path, *command: str | Path) -> None:
-    output = stack.enter_context(log.open("wb"))
-    process = subprocess.Popen([str(part) for part in command], stdout=output, stderr=output)
-
-    def stop() -> None:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-
-    stack.callback(stop)
+    stack.enter_context(process(log, *command))
 
 
 def _install_crds(server: Server, needed: tuple[str, ...]) -> None:
@@ -196,7 +191,9 @@ def _install_crds(server: Server, needed: tuple[str, ...]) -> None:
             if not crd or crd.get("kind") != "CustomResourceDefinition":
                 continue
             crd["spec"].pop("conversion", None)  # the webhook of a controller that does not run here
-            server.http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=crd).raise_for_status()
+            answer = server.http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=crd)
+            if answer.status_code != 409:  # a cluster of one's own may have it already
+                answer.raise_for_status()
     _wait_until(lambda: server.get("/apis/edge.aiplatform.dev/v1alpha1") is not None, 30, "the CRDs")
     _wait_until(lambda: server.get("/apis/kueue.x-k8s.io/v1beta2") is not None, 30, "the CRDs")
 
@@ -214,6 +211,11 @@ def existing(kubeconfig: Path) -> Server:
         trust.load_verify_locations(cafile=cluster["certificate-authority"])
     if "client-certificate" in user:
         trust.load_cert_chain(user["client-certificate"], user["client-key"])
+    elif "client-certificate-data" in user:
+        with tempfile.TemporaryDirectory() as folder:  # a folder of its owner's only; the ssl module reads files alone
+            for name in ("client-certificate", "client-key"):
+                (Path(folder) / name).write_bytes(base64.b64decode(user[f"{name}-data"]))
+            trust.load_cert_chain(Path(folder) / "client-certificate", Path(folder) / "client-key")
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
     http = httpx.Client(base_url=cluster["server"], headers=headers, timeout=20, verify=trust)
     return Server("real", kubeconfig, http)
@@ -241,11 +243,3 @@ def _wait_until(condition: Any, seconds: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"{what} did not come up in {seconds:g} s")
         time.sleep(0.1)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -23,10 +23,10 @@ from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, SeedQueue
 from ai_platform_mcp.sandbox.prometheus.seed import seed_metrics
 from ai_platform_mcp.sandbox.prometheus.serving import ServedModel
 from ai_platform_mcp.sandbox.prometheus.world import MetricsWorld
+from real_targets import absent, met
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
-NO_PROMETHEUS = "no prometheus and promtool on PATH; enable with: apt-get install -y --no-install-recommends prometheus"
 
 
 class FixedClock:
@@ -119,10 +119,12 @@ def _number(value: float) -> str:
 @contextlib.contextmanager
 def real_prometheus(folder: Path, rows: Mapping[LabelSet, Sequence[Sample]]) -> Iterator[str]:
     """Start a real Prometheus over these samples on a loopback port of its choice; yields its URL."""
+    promtool, prometheus = shutil.which("promtool"), shutil.which("prometheus")
+    if promtool is None or prometheus is None:
+        # A server that somebody else runs has other samples: it is asked in test_a_prometheus_of_yours.py.
+        absent("prometheus", "no prometheus and promtool on PATH, which load the samples that are compared")
     text, data = folder / "samples.om", folder / "data"
     text.write_text("".join(openmetrics(rows)))
-    promtool, prometheus = shutil.which("promtool"), shutil.which("prometheus")
-    assert promtool and prometheus, NO_PROMETHEUS
     subprocess.run(
         [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(data)], check=True, capture_output=True
     )
@@ -146,6 +148,7 @@ def real_prometheus(folder: Path, rows: Mapping[LabelSet, Sequence[Sample]]) -> 
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
         _await_ready(url)
+        met("prometheus", f"{prometheus_version(url)} ({prometheus})")
         yield url
     finally:
         process.terminate()
@@ -153,6 +156,11 @@ def real_prometheus(folder: Path, rows: Mapping[LabelSet, Sequence[Sample]]) -> 
         if drain.ident is not None:
             drain.join(20)
         process.stderr.close()
+
+
+def prometheus_version(url: str) -> str:
+    answer = httpx.get(f"{url.rstrip('/')}/api/v1/status/buildinfo", timeout=20)
+    return str(answer.json()["data"]["version"]) if answer.is_success else "of unknown version"
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -20,6 +20,7 @@ from ai_platform_mcp.sandbox.mlflow_store import seed_registry
 from ai_platform_mcp.settings import Settings
 from kubernetes_servers import Server, real_server, sandbox_server
 from live_platform import InWindow
+from real_targets import both
 
 SYSTEMS = ("kueue-", "kserve-", "knative-", "trainer-", "training-operator-", "kuberay-", "jobset-", "argo-")
 GOLDEN = {
@@ -73,7 +74,7 @@ def real_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["sandbox", "real"])
+@pytest.fixture(scope="session", params=both("kubernetes"))
 def world(request: pytest.FixtureRequest) -> Server:
     return request.getfixturevalue(f"{request.param}_world")
 

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from ai_platform_mcp.adapters.policy.bundle import Bundle, stamp
 from policy.mutations import SEVERITY, mutations, paths
 from policy.questions import ACTIONS, document, grant, put, sample
-from policy.support import ERROR, GOLDEN, POLICIES, UPDATE, Ask, Document, bundle, opa, regorus
+from policy.support import ERROR, GOLDEN, POLICIES, UPDATE, Ask, Document, bundle, opa, over_rest, regorus
+from real_servers import opa_server
+from real_targets import on
 
 GOLDEN_SEED, GOLDEN_COUNT = 2026, 140
 FUZZ_SEED = int(os.environ.get("FUZZ_SEED", "11"))
@@ -53,9 +54,16 @@ def embedded() -> Ask:
     return regorus()
 
 
-@pytest.fixture(scope="module")
-def real() -> Ask:
-    return opa()
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("library", marks=on("opa-library")), pytest.param("server", marks=on("opa"))],
+)
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    if request.param == "library":
+        yield opa()
+        return
+    with opa_server(tmp_path_factory.mktemp("opa")) as url, over_rest(url) as ask:
+        yield ask
 
 
 @pytest.mark.skipif(not UPDATE, reason="UPDATE_GOLDEN=1 records the self-test and the golden decisions anew")
@@ -150,13 +158,3 @@ def test_a_limit_that_is_lost_denies() -> None:
             law.stamped,
         )
         assert regorus(broken)(question)["effect"] == "deny", path
-
-
-@pytest.mark.skipif("OPA_URL" not in os.environ, reason="OPA_URL names no running OPA that has policies/ loaded")
-def test_opa_over_rest_gives_the_same_documents(embedded: Ask) -> None:
-    url = f"{os.environ['OPA_URL']}/v1/data/aiplatform/main/decision?strict-builtin-errors=true"
-    with httpx.Client(trust_env=False, timeout=5) as client:
-        for question in [*sample(FUZZ_SEED, 70), *approved(bundle().revision), *NONSENSE]:
-            answer = client.post(url, json={"input": question})
-            assert answer.status_code == 200
-            assert answer.json()["result"] == embedded(question)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine
 
 from ai_platform_mcp.adapters.journal.sql import SqlJournal
 from ai_platform_mcp.core.decision import DECISION_SCHEMA, ApprovalRequirement, Decision
@@ -26,6 +29,27 @@ class HandClock:
 
     def forward(self, **span: float) -> None:
         self.moment += timedelta(**span)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An empty database for one journal, which any number of servers may open, and what its administrator can do to it."""
+
+    url: str
+
+    def open(self, clock: HandClock | None = None) -> SqlJournal:
+        return SqlJournal(self.url, clock or HandClock())
+
+    def query(self, sql: str, *values: object) -> list[Any]:
+        """Run a statement as written, with ``?`` for values; returns the rows it gives."""
+        engine = create_engine(self.url)
+        marks = sql if engine.dialect.name == "sqlite" else sql.replace("?", "%s")
+        try:
+            with engine.begin() as connection:
+                result = connection.exec_driver_sql(marks, tuple(values))
+                return list(result) if result.returns_rows else []
+        finally:
+            engine.dispose()
 
 
 def journal_in(folder: Path, clock: HandClock | None = None) -> SqlJournal:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import pytest
 
-from adapters.journal.builders import HandClock, decision, journal_in, make_plan
+from adapters.journal.builders import HandClock, Store, decision, make_plan
 from ai_platform_mcp.adapters import approval_proof
 from ai_platform_mcp.adapters.approvals import SignedApprovals
 from ai_platform_mcp.adapters.journal.sql import SqlJournal
@@ -49,13 +48,6 @@ async def asked(desk: SignedApprovals, law: Decision = LEAD, operation: str = "o
 
 async def granted(desk: SignedApprovals, revision: str = "r1") -> ApprovalRecord | None:
     return await desk.granted(make_plan().digest, revision)
-
-
-def change(folder: Path, sql: str, *values: object) -> None:
-    connection = sqlite3.connect(folder / "journal.db")
-    connection.execute(sql, values)
-    connection.commit()
-    connection.close()
 
 
 async def test_an_approver_with_the_passphrase_grants(desk: SignedApprovals) -> None:
@@ -108,11 +100,11 @@ def stored(operation: str = "op-1", key: str | None = None) -> StoredPlan:
 
 
 async def test_an_approval_is_consumed_once_under_concurrency(
-    desk: SignedApprovals, journal: SqlJournal, tmp_path: Path, clock: HandClock
+    desk: SignedApprovals, journal: SqlJournal, store: Store, clock: HandClock
 ) -> None:
     record = await asked(desk)
     await desk.settle(record.id, "grace", WORDS, approve=True)
-    journals = [journal, *(journal_in(tmp_path, clock) for _ in range(4))]
+    journals = [journal, *(store.open(clock) for _ in range(4))]
     outcomes: list[str] = []
 
     async def apply(mine: SqlJournal) -> None:
@@ -125,7 +117,7 @@ async def test_an_approval_is_consumed_once_under_concurrency(
     assert await granted(desk) is None
     consumed = await desk.approval(record.id)
     assert consumed is not None and consumed.state == "consumed"
-    change(tmp_path, "DELETE FROM operations")
+    store.query("DELETE FROM operations")
     with pytest.raises(Conflict, match="cannot be used"):
         await journal.begin(stored(), record.id)
     for mine in journals[1:]:
@@ -214,11 +206,11 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-async def test_rows_written_by_hand_do_not_grant(desk: SignedApprovals, tmp_path: Path, forgery: str) -> None:
+async def test_rows_written_by_hand_do_not_grant(desk: SignedApprovals, store: Store, forgery: str) -> None:
     record = await asked(desk)
-    change(tmp_path, "UPDATE approvals SET state = 'approved'")
+    store.query("UPDATE approvals SET state = 'approved'")
     if FORGERIES[forgery]:
-        change(tmp_path, f"INSERT INTO votes VALUES (?, {FORGERIES[forgery]}, '', '2026-03-02T09:00:00Z')", record.id)
+        store.query(f"INSERT INTO votes VALUES (?, {FORGERIES[forgery]}, '', '2026-03-02T09:00:00Z')", record.id)
     shown = await desk.approval(record.id)
     assert shown is not None and shown.state == "approved"
     assert await granted(desk) is None
@@ -238,23 +230,23 @@ ALTERATIONS = {
 
 
 @pytest.mark.parametrize("alteration", ALTERATIONS)
-async def test_a_grant_altered_by_hand_is_none(desk: SignedApprovals, tmp_path: Path, alteration: str) -> None:
+async def test_a_grant_altered_by_hand_is_none(desk: SignedApprovals, store: Store, alteration: str) -> None:
     record = await asked(desk)
     await desk.settle(record.id, "grace", WORDS, approve=True)
     assert await granted(desk) is not None
     other = make_plan("op-2").digest
-    change(tmp_path, ALTERATIONS[alteration].format(other=other))
+    store.query(ALTERATIONS[alteration].format(other=other))
     for digest in (make_plan().digest, other):
         for revision in ("r1", "r2"):
             assert await desk.granted(digest, revision) is None
 
 
-async def test_an_approver_enrolled_by_hand_grants_nothing(desk: SignedApprovals, tmp_path: Path) -> None:
+async def test_an_approver_enrolled_by_hand_grants_nothing(desk: SignedApprovals, store: Store) -> None:
     """Mallory writes her own key into the database, and vouches for herself or claims that grace did."""
     record = await asked(desk)
     key = approval_proof.passphrase_key(OTHER_WORDS, "00" * 16, approval_proof.SCRYPT)
     for voucher in ("", "grace", "mallory"):
-        change(tmp_path, "DELETE FROM approvers WHERE id = 'mallory'")
+        store.query("DELETE FROM approvers WHERE id = 'mallory'")
         body = {"schema": "ai-platform.approver/v1", "approver": "mallory", "roles": ["ml-lead"], "salt": "00" * 16}
         body |= {
             "parameters": approval_proof.SCRYPT,
@@ -262,29 +254,28 @@ async def test_an_approver_enrolled_by_hand_grants_nothing(desk: SignedApprovals
             "enrolled_by": voucher,
         }
         row = ("mallory", '["ml-lead"]', "00" * 16, json.dumps(approval_proof.SCRYPT), approval_proof.public_text(key))
-        change(
-            tmp_path,
+        store.query(
             "INSERT INTO approvers VALUES (?, ?, ?, ?, ?, ?, ?, '2026-03-02T09:00:00.000000+00:00')",
             *row,
             voucher,
             approval_proof.sign(key, body),
         )
-        change(tmp_path, "DELETE FROM votes")
+        store.query("DELETE FROM votes")
         assert (await desk.settle(record.id, "mallory", OTHER_WORDS, approve=True)).state == "pending"
-        change(tmp_path, "UPDATE approvals SET state = 'approved'")
+        store.query("UPDATE approvals SET state = 'approved'")
         assert await granted(desk) is None
-        change(tmp_path, "UPDATE approvals SET state = 'pending'")
+        store.query("UPDATE approvals SET state = 'pending'")
 
 
 async def test_wrong_passphrases_are_counted_and_the_count_survives_a_restart(
-    desk: SignedApprovals, tmp_path: Path, clock: HandClock
+    desk: SignedApprovals, store: Store, tmp_path: Path, clock: HandClock
 ) -> None:
     record = await asked(desk)
     for left in (4, 3, 2):
         with pytest.raises(Forbidden) as refused:
             await desk.settle(record.id, "grace", "a wrong passphrase", approve=True)
         assert f"{left} attempts" in refused.value.remedy
-    restarted = SignedApprovals(journal_in(tmp_path, clock), tmp_path / "server.key")
+    restarted = SignedApprovals(store.open(clock), tmp_path / "server.key")
     for _ in range(2):
         with pytest.raises(Forbidden):
             await restarted.settle(record.id, "grace", "a wrong passphrase", approve=True)
@@ -323,7 +314,7 @@ async def test_later_approvers_need_one_who_vouches(desk: SignedApprovals) -> No
 
 
 async def test_everything_is_audited_and_no_passphrase_is_anywhere(
-    desk: SignedApprovals, journal: SqlJournal, tmp_path: Path
+    desk: SignedApprovals, journal: SqlJournal, store: Store, tmp_path: Path
 ) -> None:
     record = await asked(desk)
     with pytest.raises(Forbidden):
@@ -335,8 +326,11 @@ async def test_everything_is_audited_and_no_passphrase_is_anywhere(
         ("approve", "forbidden", "grace"),
         ("approve", "approved", "grace"),
     ]
-    on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert b"horse battery" not in on_disk
+    tables = ("approvals", "approvers", "votes", "audit", "operations", "plans")
+    kept = repr([store.query(f"SELECT * FROM {table}") for table in tables])
+    kept += repr([path.read_bytes() for path in tmp_path.iterdir()])
+    assert "grace" in kept
+    assert "horse battery" not in kept
 
 
 async def test_a_server_key_that_others_can_read_is_refused(desk: SignedApprovals, tmp_path: Path) -> None:

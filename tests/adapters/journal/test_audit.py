@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.exc import DBAPIError
 
-from adapters.journal.builders import START, event, journal_in, stored_plan
+from adapters.journal.builders import START, Store, event, journal_in, stored_plan
 from ai_platform_mcp.adapters.journal.chain import row_hash
 from ai_platform_mcp.adapters.journal.schema import to_text
 from ai_platform_mcp.adapters.journal.sql import SqlJournal
@@ -159,16 +160,17 @@ async def test_a_clean_cut_is_found_with_an_exported_head_only(tmp_path: Path) -
     journal.close()
 
 
-async def test_the_database_itself_refuses_to_change_the_audit(tmp_path: Path) -> None:
-    (await filled(tmp_path)).close()
-    connection = sqlite3.connect(tmp_path / "journal.db")
-    for sql in ("UPDATE audit SET principal = 'x'", "DELETE FROM audit"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(sql)
-    connection.close()
+async def test_the_database_itself_refuses_to_change_the_audit(journal: SqlJournal, store: Store) -> None:
+    await journal.append_audit(event())
+    emptied = [] if store.url.startswith("sqlite") else ["TRUNCATE audit"]
+    for sql in ("UPDATE audit SET principal = 'x'", "DELETE FROM audit", *emptied):
+        with pytest.raises(DBAPIError, match="append-only"):
+            store.query(sql)
+    assert (await journal.verify_audit()).rows == 1
 
 
-async def test_secrets_never_reach_the_file(journal: SqlJournal, tmp_path: Path) -> None:
+async def test_secrets_never_reach_the_file(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
     secrets = ["hunter2-the-word", "hf_abcdefghijklmnopqrstuvwx", "AKIAABCDEFGHIJKLMNOP", "geheim:wort"]
     await journal.append_audit(
         event(
@@ -185,6 +187,7 @@ async def test_secrets_never_reach_the_file(journal: SqlJournal, tmp_path: Path)
     bytes_on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"please" in bytes_on_disk
     assert [secret for secret in secrets if secret.encode() in bytes_on_disk] == []
+    journal.close()
 
 
 async def test_appending_costs_the_same_however_long_the_chain(tmp_path: Path) -> None:

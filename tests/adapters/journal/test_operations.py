@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from adapters.journal.builders import START, HandClock, journal_in, stored_plan
+from adapters.journal.builders import START, HandClock, Store, journal_in, stored_plan
 from ai_platform_mcp.adapters.journal.sql import SqlJournal
 from ai_platform_mcp.core.errors import Conflict, Misconfigured, NotFound, Unavailable
 from ai_platform_mcp.core.model import digest_of
@@ -31,13 +30,13 @@ async def test_a_plan_comes_back_as_it_was_stored(journal: SqlJournal) -> None:
     assert await journal.plan("plan-unknown") is None
 
 
-async def test_an_intent_survives_a_restart(journal: SqlJournal, tmp_path: Path, clock: HandClock) -> None:
+async def test_an_intent_survives_a_restart(journal: SqlJournal, store: Store, clock: HandClock) -> None:
     stored = stored_plan(key="k1")
     assert await journal.begin(stored, None) is None
     await journal.step_started("op-1", "s1")
     await journal.step_finished("op-1", StepRecord(step_id="s1", state="applied", version="7"))
     journal.close()
-    found = await journal_in(tmp_path, clock).operation_by_key("ada", "k1")
+    found = await store.open(clock).operation_by_key("ada", "k1")
     assert found is not None
     assert (found.plan, found.state, found.live) == (stored.plan, "running", True)
     assert found.steps == (StepRecord(step_id="s1", state="applied", version="7"),)
@@ -68,13 +67,11 @@ async def test_concurrent_begins_in_one_process_have_one_winner(journal: SqlJour
     assert [row.id for row in await journal.operations()] == won
 
 
-def test_processes_that_begin_with_one_key_have_one_effect(worker: Worker, tmp_path: Path) -> None:
+def test_processes_that_begin_with_one_key_have_one_effect(worker: Worker, store: Store) -> None:
     racers = [worker("begin", name) for name in "abcd"]
     answers = sorted(racer.communicate("go\n")[0].strip() for racer in racers)
     assert answers == ["lost", "lost", "lost", "won"]
-    with sqlite3.connect(tmp_path / "journal.db") as connection:
-        assert connection.execute("SELECT count(*) FROM operations").fetchone() == (1,)
-    connection.close()
+    assert store.query("SELECT count(*) FROM operations") == [(1,)]
 
 
 async def test_a_killed_process_loses_its_operation_at_once_and_a_living_one_keeps_it(
@@ -105,9 +102,9 @@ async def test_a_killed_process_loses_its_operation_at_once_and_a_living_one_kee
     )
 
 
-async def test_who_lost_its_lease_can_write_nothing_more(journal: SqlJournal, tmp_path: Path, clock: HandClock) -> None:
+async def test_who_lost_its_lease_can_write_nothing_more(journal: SqlJournal, store: Store, clock: HandClock) -> None:
     await journal.begin(stored_plan(), None)
-    other = journal_in(tmp_path, clock)
+    other = store.open(clock)
     clock.forward(seconds=89)
     assert await other.claim_unfinished() == []
     await journal.step_started("op-1", "s1")
@@ -126,12 +123,12 @@ async def test_who_lost_its_lease_can_write_nothing_more(journal: SqlJournal, tm
     other.close()
 
 
-async def test_an_unknown_outcome_may_be_resumed_at_once(journal: SqlJournal, tmp_path: Path, clock: HandClock) -> None:
+async def test_an_unknown_outcome_may_be_resumed_at_once(journal: SqlJournal, store: Store, clock: HandClock) -> None:
     await journal.begin(stored_plan(), None)
     await journal.finish("op-1", "unknown", result=None, error={"code": "outcome_unknown"})
     left = await journal.operation("op-1")
     assert left is not None and left.finished_at is None and not left.live
-    assert [row.id for row in await journal_in(tmp_path, clock).claim_unfinished()] == ["op-1"]
+    assert [row.id for row in await store.open(clock).claim_unfinished()] == ["op-1"]
 
 
 async def test_a_closed_operation_stays_closed(journal: SqlJournal, clock: HandClock) -> None:
@@ -159,17 +156,15 @@ async def test_operations_are_paged_newest_first(journal: SqlJournal) -> None:
     assert await journal.operations(tool="deploy_model") == []
 
 
-async def test_a_plan_altered_in_the_database_is_refused(journal: SqlJournal, tmp_path: Path, clock: HandClock) -> None:
+async def test_a_plan_altered_in_the_database_is_refused(journal: SqlJournal, store: Store, clock: HandClock) -> None:
     stored = stored_plan()
     await journal.save_plan(stored)
     await journal.begin(stored, None)
-    with sqlite3.connect(tmp_path / "journal.db") as connection:
-        for table in ("plans", "operations"):
-            ((text,),) = connection.execute(f"SELECT document FROM {table}")
-            document = json.loads(text)
-            document["plan"]["steps"][0]["value"] = "other"
-            connection.execute(f"UPDATE {table} SET document = ?", (json.dumps(document),))
-    connection.close()
+    for table in ("plans", "operations"):
+        ((text,),) = store.query(f"SELECT document FROM {table}")
+        document = json.loads(text)
+        document["plan"]["steps"][0]["value"] = "other"
+        store.query(f"UPDATE {table} SET document = ?", json.dumps(document))
     with pytest.raises(Conflict, match="not the plan that was made"):
         await journal.plan(stored.plan.id)
     clock.forward(hours=1)
@@ -186,17 +181,22 @@ async def test_what_cannot_serve_as_a_journal_is_told_so(tmp_path: Path) -> None
         await journal_in(tmp_path).operations()
 
 
-async def test_a_journal_of_a_newer_program_is_left_alone(journal: SqlJournal, tmp_path: Path) -> None:
+async def test_a_missing_driver_is_told() -> None:
+    with pytest.raises(Misconfigured, match="No driver"):
+        await SqlJournal("postgresql+pg8000://host/database", HandClock()).operations()
+
+
+async def test_a_journal_of_a_newer_program_is_left_alone(journal: SqlJournal, store: Store) -> None:
     await journal.operations()
-    with sqlite3.connect(tmp_path / "journal.db") as connection:
-        connection.execute("UPDATE about SET value = '99' WHERE name = 'schema_version'")
-    connection.close()
+    store.query("UPDATE about SET value = '99' WHERE name = 'schema_version'")
     with pytest.raises(Misconfigured, match="version 99"):
-        await journal_in(tmp_path).operations()
+        await store.open().operations()
 
 
-async def test_the_journal_is_private_to_its_owner(journal: SqlJournal, tmp_path: Path) -> None:
+async def test_the_journals_file_is_private_to_its_owner(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
     await journal.save_plan(stored_plan())
     modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir() if "lock" not in path.name}
     assert modes.keys() >= {"journal.db", "journal.db-wal"}
     assert set(modes.values()) == {0}
+    journal.close()

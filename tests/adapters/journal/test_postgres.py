@@ -1,50 +1,32 @@
-"""The same journal on a database server: TEST_POSTGRES_URL=postgresql+psycopg://user@host/database."""
+"""Several servers with one journal, on a database server."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import anyio
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
-from adapters.journal.builders import START, HandClock, decision, event, make_plan, stored_plan
+from adapters.journal.builders import START, HandClock, Store, decision, event, make_plan, stored_plan
 from ai_platform_mcp.adapters.approvals import SignedApprovals
 from ai_platform_mcp.adapters.journal.sql import SqlJournal
 from ai_platform_mcp.core.decision import ApprovalRequirement
-from ai_platform_mcp.core.errors import Misconfigured
 from ai_platform_mcp.core.principal import Principal
+from real_targets import on
 
-URL = os.environ.get("TEST_POSTGRES_URL", "")
-with_server = pytest.mark.skipif(not URL, reason="no PostgreSQL: set TEST_POSTGRES_URL=postgresql+psycopg://…")
+pytestmark = on("postgresql")
 
 
 @pytest.fixture
-def journals(clock: HandClock) -> Iterator[list[SqlJournal]]:
+def journals(server_store: Store, clock: HandClock) -> Iterator[list[SqlJournal]]:
     """Return four servers' journals on one empty schema."""
-    schema = f"journal_{uuid4().hex[:12]}"
-    admin = create_engine(URL, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    url = make_url(URL).update_query_dict({"options": f"-csearch_path={schema}"})
-    opened = [SqlJournal(url.render_as_string(hide_password=False), clock) for _ in range(4)]
+    opened = [server_store.open(clock) for _ in range(4)]
     yield opened
     for journal in opened:
         journal.close()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    admin.dispose()
 
 
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@with_server
 async def test_servers_that_share_a_database_have_one_effect_and_one_chain(
     journals: list[SqlJournal], clock: HandClock, tmp_path: Path
 ) -> None:
@@ -73,7 +55,6 @@ async def test_servers_that_share_a_database_have_one_effect_and_one_chain(
     assert len(claimed) == 1
 
 
-@with_server
 async def test_an_approval_is_consumed_once_by_servers_that_share_a_database(
     journals: list[SqlJournal], tmp_path: Path
 ) -> None:
@@ -94,8 +75,3 @@ async def test_an_approval_is_consumed_once_by_servers_that_share_a_database(
     assert sorted(outcomes) == ["began", "replayed", "replayed", "replayed"]
     assert await desk.granted(make_plan().digest, "r1") is None
     assert await journals[1].calls_since("grace", START, mutating=True) == 2
-
-
-async def test_a_missing_driver_is_told() -> None:
-    with pytest.raises(Misconfigured, match="No driver"):
-        await SqlJournal("postgresql+pg8000://host/database", HandClock()).operations()

@@ -1,4 +1,4 @@
-"""What the tests run in another process: `worker.py begin|append|hold DB …`."""
+"""What the tests run in another process: `worker.py begin|append|hold URL …`."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ async def hold(journal: SqlJournal, name: str) -> None:
 
 if __name__ == "__main__":
     work = {"begin": begin, "append": append, "hold": hold}[sys.argv[1]]
-    asyncio.run(work(SqlJournal(f"sqlite:///{sys.argv[2]}", HandClock()), sys.argv[3]))
+    asyncio.run(work(SqlJournal(sys.argv[2], HandClock()), sys.argv[3]))

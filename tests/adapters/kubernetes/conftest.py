@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -18,8 +18,7 @@ from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import AnyStep
 from ai_platform_mcp.core.rows import ClusterInfo, Outcome, Stamp
 from kubernetes_servers import Server, real_server, sandbox_server
-
-_counter = itertools.count(1)
+from real_targets import both
 
 
 class WallClock:
@@ -74,14 +73,14 @@ def real_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["sandbox", "real"])
+@pytest.fixture(params=both("kubernetes"))
 def server(request: pytest.FixtureRequest) -> Server:
     return request.getfixturevalue(f"{request.param}_api")
 
 
 @pytest.fixture
 async def cluster(server: Server) -> AsyncIterator[Cluster]:
-    namespace = f"t{next(_counter)}"
+    namespace = f"t-{uuid4().hex[:10]}"  # a cluster may be shared with other workers
     server.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     adapter = kubernetes_adapter([config_for(server.kubeconfig)], WallClock())
     yield Cluster(server, adapter, namespace)

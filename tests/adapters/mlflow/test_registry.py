@@ -239,11 +239,11 @@ def test_a_registry_without_a_uri_is_refused() -> None:
         MlflowRegistry("")
 
 
-def test_mlflow_is_imported_by_the_first_call_only_and_says_nothing(sqlite_uri: str) -> None:
+def test_mlflow_is_imported_by_the_first_call_only_and_says_nothing(sandbox_registry: str) -> None:
     script = f"""
 import asyncio, sys
 from ai_platform_mcp.adapters.mlflow.registry import MlflowRegistry
-registry = MlflowRegistry({sqlite_uri.replace("mlflow.db", "quiet.db")!r})
+registry = MlflowRegistry({sandbox_registry.replace("mlflow.db", "quiet.db")!r})
 assert "mlflow" not in sys.modules and "sqlalchemy" not in sys.modules
 ticks = []
 async def tick():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,6 @@ from ai_platform_mcp.sandbox.prometheus.api import build_prometheus_app
 from ai_platform_mcp.sandbox.prometheus.model import LabelSet, Sample
 from ai_platform_mcp.sandbox.prometheus.seed import PLATFORM_ALERTS
 from prometheus_support import (
-    NO_PROMETHEUS,
     NOW,
     NOW_MS,
     FixedClock,
@@ -27,6 +25,7 @@ from prometheus_support import (
     seeded_world,
     served,
 )
+from real_targets import on
 
 HOUR = 3_600
 
@@ -92,7 +91,7 @@ async def test_each_signal_answers_from_the_seeded_world(sandbox: str, name: str
         assert value is not None and low <= value <= high, (series.labels, value)
 
 
-@pytest.mark.skipif(not (shutil.which("prometheus") and shutil.which("promtool")), reason=NO_PROMETHEUS)
+@on("prometheus")
 async def test_a_real_prometheus_gives_every_signal_the_same_answer(tmp_path: Path) -> None:
     """Over a range, since that carries its own times: a real server's present is not the samples'."""
     world = seeded_world(tmp_path)
@@ -119,9 +118,8 @@ async def test_a_real_prometheus_gives_every_signal_the_same_answer(tmp_path: Pa
                 assert [p.value for p in one.points if p.value is not None] == pytest.approx(numbers, rel=1e-9)
 
 
+@on("prometheus")
 async def test_an_empty_real_prometheus_says_that_nothing_is_exported(tmp_path: Path) -> None:
-    if not (shutil.which("prometheus") and shutil.which("promtool")):
-        pytest.skip(NO_PROMETHEUS)
     with real_prometheus(tmp_path, {labelled("other", job="a"): [(NOW_MS, 1.0)]}) as url:
         answer = await ask(url, "rps")
     assert answer.series == ()

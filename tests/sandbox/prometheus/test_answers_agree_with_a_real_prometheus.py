@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ai_platform_mcp.sandbox.prometheus.api import build_prometheus_app
 from ai_platform_mcp.sandbox.prometheus.model import LabelSet, Sample
 from prometheus_expressions import ERRORS, EXPRESSIONS, ORDERED
 from prometheus_support import (
-    NO_PROMETHEUS,
     NOW_MS,
     FixedClock,
     ListSource,
@@ -26,8 +24,9 @@ from prometheus_support import (
     seeded_world,
     served,
 )
+from real_targets import on
 
-pytestmark = pytest.mark.skipif(not (shutil.which("prometheus") and shutil.which("promtool")), reason=NO_PROMETHEUS)
+pytestmark = on("prometheus")
 
 MINUTES = 60_000
 HISTORY_MS = 70 * MINUTES

@@ -139,13 +139,27 @@ SQLITE_TRIGGERS = tuple(
     "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
     for verb in ("UPDATE", "DELETE")
 )
+POSTGRES_TRIGGERS = (
+    "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'the audit is append-only'; END $$",
+    "CREATE TRIGGER audit_refuses_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+    "FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()",
+)
+_POSTGRES_KEPT = "SELECT 1 FROM pg_trigger WHERE tgname = 'audit_refuses_change' AND tgrelid = 'audit'::regclass"
+_POSTGRES_ALONE = "SELECT pg_advisory_xact_lock(hashtext('ai-platform-mcp journal'))"
 
 
 def create(connection: Connection) -> None:
-    """Create what is missing; called inside one write transaction."""
+    """Create what is missing; called inside one write transaction, which servers that start together take in turn."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        connection.execute(text(_POSTGRES_ALONE))
     metadata.create_all(connection)
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         for trigger in SQLITE_TRIGGERS:
+            connection.execute(text(trigger))
+    elif dialect == "postgresql" and connection.execute(text(_POSTGRES_KEPT)).first() is None:
+        for trigger in POSTGRES_TRIGGERS:
             connection.execute(text(trigger))
 
 

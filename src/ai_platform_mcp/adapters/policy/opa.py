@@ -79,7 +79,7 @@ class OpaPolicy:
         return decision.model_copy(update={"duration_us": (time.perf_counter_ns() - started) // 1000})
 
     async def info(self) -> PolicyInfo:
-        """Return the expected policies, and what is wrong with the server where its health check fails."""
+        """Return the expected policies, and what is wrong with the server: its health, or another law than expected."""
         try:
             bundle = await self._expected()
         except EngineFailure as failure:
@@ -90,9 +90,24 @@ class OpaPolicy:
                 health = await self._client.get("/health", params={"bundles": "true"})
             if health.status_code != 200:
                 problem = f"OPA's health check answers {health.status_code}."
+            else:
+                problem = await self._other_law(bundle.revision)
         except (httpx.HTTPError, TimeoutError) as error:
             problem = f"OPA cannot be reached: {type(error).__name__}."
         return PolicyInfo(engine="opa", revision=bundle.revision, bundle_sha256=bundle.digest, problem=problem)
+
+    async def _other_law(self, expected: str) -> str:
+        """Ask about nothing, which every law denies with its revision: OPA may serve other files than those here."""
+        try:
+            answer = await self._ask(b"{}")
+        except EngineFailure as failure:
+            return str(failure)
+        found = answer.get("revision") if isinstance(answer, dict) else None
+        if found == expected:
+            return ""
+        return (
+            f"OPA serves revision {untrusted(str(found), 40)}; these policies are {expected}, so every plan is denied."
+        )
 
     async def law(self) -> Mapping[str, str]:
         """Return the expected files by relative path; OPA answers with their revision or is not believed.
