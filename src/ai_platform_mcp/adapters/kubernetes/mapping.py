@@ -27,7 +27,7 @@ from ai_platform_mcp.domain.objects import (
     section,
     whole,
 )
-from ai_platform_mcp.domain.progress import canary_percent
+from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent
 
 SITE_LABEL = "edge.aiplatform.dev/site"
 CLOUD_LABEL = "aiplatform.dev/cloud"
@@ -64,12 +64,16 @@ _MOST_LABELS = 64
 _NOT_KEPT = ("managedFields", "annotations", "ownerReferences", "finalizers", "selfLink")
 
 
+_KEPT_ANNOTATIONS = (PRICE_ANNOTATION, STABLE_VERSION)
+
+
 def slim(live: type_json) -> type_json:
-    """Return what is kept of an object whose row depends on other objects too: no field ownership, no annotations but prices."""
+    """Return what is kept of an object whose row depends on other objects too: no field ownership, few annotations."""
     meta = {key: value for key, value in metadata_of(live).items() if key not in _NOT_KEPT}
-    price = annotations_of(live).get(PRICE_ANNOTATION)
-    if price is not None:
-        meta["annotations"] = {PRICE_ANNOTATION: price}
+    notes = annotations_of(live)
+    kept = {key: notes[key] for key in _KEPT_ANNOTATIONS if key in notes}
+    if kept:
+        meta["annotations"] = kept
     return {**live, "metadata": meta}
 
 
