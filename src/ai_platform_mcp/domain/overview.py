@@ -31,6 +31,12 @@ class Seen(Value):
 def overview(seen: Seen) -> Listing:
     """Return one row per part of the platform: name, amount, what needs attention."""
     rows: list[tuple[Cell, ...]] = []
+    if len(seen.inventories) > 1:
+        stale = [row.cluster for row in seen.inventories if row.stale]
+        current = len(seen.inventories) - len(stale)
+        rows.append(
+            ("clusters", f"{len(seen.inventories)}: {current} current", f"stale: {_names(stale)}" if stale else "")
+        )
     for inventory in seen.inventories:
         rows += _cluster(inventory)
     if seen.models is not None:

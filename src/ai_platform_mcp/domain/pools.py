@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from ai_platform_mcp.core.model import Value
-from ai_platform_mcp.core.rows import FlavorRow, Inventory, NodeRow
+from ai_platform_mcp.core.ports import PlatformFacts
+from ai_platform_mcp.core.rows import ClusterInfo, FlavorRow, Inventory, NodeRow
 
 ALIASES = {"tpu-v5e": ("tpu-v5e", "tpu-v5-lite", "v5litepod", "v5lite")}
 """Names that clouds give the same accelerator."""
@@ -137,6 +138,21 @@ def price_of(row: FlavorRow, prices: Sequence[PriceList]) -> tuple[int | None, s
         if cents is not None:
             return cents, known.basis
     return None, ""
+
+
+def price_lists(cluster: ClusterInfo, platform: PlatformFacts) -> tuple[PriceList, ...]:
+    """Return what is asked for prices that a flavor does not carry itself: the cluster's list, then the platform's."""
+    own = PriceList(device_hourly_cents=cluster.device_hourly_cents, basis=cluster.price_basis)
+    return (own, PriceList(device_hourly_cents=dict(platform.device_hourly_cents), basis=platform.price_basis))
+
+
+def priced(inventory: Inventory, prices: Sequence[PriceList]) -> Inventory:
+    """Return the inventory with a price on every flavor that one is known for."""
+    flavors = tuple(
+        row if row.hourly_cents is not None else row.model_copy(update={"hourly_cents": price_of(row, prices)[0]})
+        for row in inventory.flavors
+    )
+    return inventory.model_copy(update={"flavors": flavors})
 
 
 def _lends_to(other: FlavorRow, row: FlavorRow) -> bool:

@@ -69,8 +69,15 @@ def never_seen(inventory: Inventory) -> bool:
 
 
 def freshness(inventories: Sequence[Inventory]) -> tuple[dict[str, object], tuple[str, ...]]:
-    """Return how old what is told is, as facts, and a sentence for each cluster that is stale or lacks an API."""
-    facts: dict[str, object] = {"age_seconds": max((row.age_seconds for row in inventories), default=0)}
+    """Return how old what is told is, as facts, and a sentence for each cluster that is stale or lacks an API.
+
+    The age is that of the clusters that answer; one that does not has its own, None where it has never been seen.
+    """
+    stale = [row for row in inventories if row.stale]
+    told = [row for row in inventories if not row.stale] or inventories
+    facts: dict[str, object] = {"age_seconds": max((row.age_seconds for row in told), default=0)}
+    if stale and len(inventories) > 1:
+        facts["stale_seconds"] = {row.cluster: None if never_seen(row) else row.age_seconds for row in stale}
     notes: list[str] = []
     for row in inventories:
         if row.stale or row.problem:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ai_platform_mcp.core.inventories import read_inventories
 from ai_platform_mcp.core.ports import Readers
-from ai_platform_mcp.core.rows import Inventory
+from ai_platform_mcp.core.rows import ClusterInfo, Inventory
 from ai_platform_mcp.core.tool import Caller
 from ai_platform_mcp.domain import views
 from ai_platform_mcp.domain.answer import first_rows, listing_result
 from ai_platform_mcp.domain.overview import Seen, overview
+from ai_platform_mcp.domain.pools import price_lists, priced
 from ai_platform_mcp.domain.text import Listing, json_tokens
 from ai_platform_mcp.domain.views import Filters
 from ai_platform_mcp.resources.resource import as_text, nothing
@@ -34,13 +36,20 @@ class InventoryResource:
         configured = await readers.clusters.clusters()
         name = variables.get("cluster", "")
         if not name:
-            inventories = tuple([await readers.inventory.inventory(row.name) for row in configured])
-            short = listing_result(overview(Seen(inventories=inventories)), verbose=True, limit=200)
-            return as_text({"clusters": [row.model_dump(exclude_defaults=True) for row in configured], **short.data})
+            inventories = await read_inventories(readers, [row.name for row in configured])
+            page = overview(Seen(inventories=inventories))
+            page = page.model_copy(update={"facts": {"clusters": [_cluster(row) for row in configured], **page.facts}})
+            return as_text(listing_result(page, verbose=False, limit=200).data)
         if name not in {row.name for row in configured}:
             names = ", ".join(row.name for row in configured) or "none"
             raise nothing(f"cluster://inventory/{name}", f"Configured clusters: {names}.")
-        return as_text(_document(await readers.inventory.inventory(name), readers))
+        (inventory,) = await read_inventories(readers, [name])
+        (info,) = [row for row in configured if row.name == name]
+        return as_text(_document(priced(inventory, price_lists(info, readers.platform)), readers))
+
+
+def _cluster(info: ClusterInfo) -> dict[str, Any]:
+    return info.model_dump(mode="json", exclude_defaults=True, exclude={"device_hourly_cents", "price_basis"})
 
 
 def _document(inventory: Inventory, readers: Readers) -> dict[str, Any]:

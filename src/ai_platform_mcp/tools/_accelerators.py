@@ -12,7 +12,7 @@ from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory
 from ai_platform_mcp.core.wording import dollars
 from ai_platform_mcp.domain.placement import Candidate, Need, explain, place, rejections
-from ai_platform_mcp.domain.pools import Pool, PriceList, pools_of
+from ai_platform_mcp.domain.pools import Pool, pools_of, price_lists
 from ai_platform_mcp.manifests.common import Compute
 from ai_platform_mcp.manifests.kueue import Queueing
 from ai_platform_mcp.tools._places import Places, at_each
@@ -222,11 +222,7 @@ async def _offer(readers: Readers, where: Place, *, current: bool) -> _Offer:
     inventory = await read_inventory(readers, cluster.name)
     if current and inventory.stale:
         raise Unavailable(f"last seen {inventory.age_seconds} s ago.", cause=inventory.problem)
-    prices = (
-        PriceList(device_hourly_cents=cluster.device_hourly_cents, basis=cluster.price_basis),
-        PriceList(device_hourly_cents=dict(readers.platform.device_hourly_cents), basis=readers.platform.price_basis),
-    )
-    pools = pools_of(inventory, where.namespace.name, prices)
+    pools = pools_of(inventory, where.namespace.name, price_lists(cluster, readers.platform))
     if not pools:
         raise NotFound(
             f"The namespace {where.namespace.name!r} has no LocalQueue that leads to accelerators.",

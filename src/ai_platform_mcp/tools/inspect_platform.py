@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError, Unavailable
 from ai_platform_mcp.core.followed import Followed, followed
+from ai_platform_mcp.core.inventories import read_inventories
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.records import Operation
@@ -19,6 +20,7 @@ from ai_platform_mcp.domain import model_views, record_views, views
 from ai_platform_mcp.domain.answer import Cursor, detail_result, listing_result
 from ai_platform_mcp.domain.clusters import resolve_cluster
 from ai_platform_mcp.domain.overview import Seen, overview
+from ai_platform_mcp.domain.pools import price_lists, priced
 from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.domain.text import Listing
 from ai_platform_mcp.domain.views import Filters
@@ -111,15 +113,7 @@ async def _inventories(params: InspectParams, readers: Readers) -> tuple[Invento
     """Return what the named cluster has, or every cluster's: looking has no silent default to fear."""
     configured = await readers.clusters.clusters()
     names = [resolve_cluster(configured, params.cluster).name] if params.cluster else [row.name for row in configured]
-    found: dict[str, Inventory] = {}
-
-    async def read(name: str) -> None:
-        found[name] = await readers.inventory.inventory(name)
-
-    async with anyio.create_task_group() as group:
-        for name in names:
-            group.start_soon(read, name)
-    return tuple(found[name] for name in names)
+    return await read_inventories(readers, names)
 
 
 async def _inventory(params: InspectParams, readers: Readers) -> Result:
@@ -139,11 +133,16 @@ async def _inventory(params: InspectParams, readers: Readers) -> Result:
             return detail_result("node", params.name, body, verbose=params.verbose)
         return _listed(views.nodes(inventories, filters, now), params)
     if params.kind == "gpu_pools":
-        return _listed(views.gpu_pools(inventories, filters), params)
+        return _listed(views.gpu_pools(await _priced(inventories, readers), filters), params)
     if params.kind == "queues":
         listing = views.workloads(inventories, filters, now) if params.name else views.queues(inventories, filters)
         return _listed(listing, params)
     return await _deployments(params, readers, inventories, filters)
+
+
+async def _priced(inventories: Sequence[Inventory], readers: Readers) -> tuple[Inventory, ...]:
+    configured = {row.name: row for row in await readers.clusters.clusters()}
+    return tuple(priced(row, price_lists(configured[row.cluster], readers.platform)) for row in inventories)
 
 
 async def _deployments(

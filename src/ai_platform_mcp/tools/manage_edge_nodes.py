@@ -12,9 +12,8 @@ from ai_platform_mcp.core.facts import Facts, RolloutFacts
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Draft, Follow, Target
 from ai_platform_mcp.core.ports import Readers
-from ai_platform_mcp.core.rows import ClusterInfo, NodeRow
+from ai_platform_mcp.core.rows import ClusterInfo, Inventory, NodeRow
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
-from ai_platform_mcp.domain.clusters import resolve_cluster
 from ai_platform_mcp.domain.namespaces import ENVIRONMENTS, Environment
 from ai_platform_mcp.domain.node_selection import read_labels, select_nodes
 from ai_platform_mcp.domain.objects import ENVIRONMENT_LABEL, labels_of, metadata_of, ref_of, section
@@ -23,6 +22,7 @@ from ai_platform_mcp.manifests.common import Origin
 from ai_platform_mcp.manifests.edge import API
 from ai_platform_mcp.tools._models import choose_version
 from ai_platform_mcp.tools._nodes import change_nodes
+from ai_platform_mcp.tools._places import find_cluster
 from ai_platform_mcp.tools._reading import (
     capabilities,
     find_place,
@@ -105,11 +105,9 @@ def _check_fields(params: EdgeParams) -> None:
 async def _nodes(params: EdgeParams, readers: Readers) -> Draft:
     action = cast("Literal['label', 'cordon', 'uncordon', 'drain']", params.action)
     labels = read_labels(params.labels) if action == "label" else ({}, ())
-    cluster = resolve_cluster(await readers.clusters.clusters(), params.cluster, "edge")
+    cluster = await find_cluster(readers, params.cluster, "edge", _what(params), lambda row: bool(_there(params, row)))
     inventory = await read_inventory(readers, cluster.name)
-    chosen = select_nodes(
-        inventory.nodes, nodes=params.nodes, site=params.site, region=params.region, selector=params.selector
-    )
+    chosen = _chosen(params, inventory)
     change = await change_nodes(
         readers, cluster.name, inventory, chosen, action, labels=labels, grace_seconds=params.grace_seconds
     )
@@ -126,6 +124,26 @@ async def _nodes(params: EdgeParams, readers: Readers) -> Draft:
         evidence=(inventory_evidence(inventory),),
         reasons=change.reasons,
     )
+
+
+def _chosen(params: EdgeParams, inventory: Inventory) -> tuple[NodeRow, ...]:
+    return select_nodes(
+        inventory.nodes, nodes=params.nodes, site=params.site, region=params.region, selector=params.selector
+    )
+
+
+def _there(params: EdgeParams, inventory: Inventory) -> tuple[NodeRow, ...]:
+    """Return the nodes of one cluster that the call means; none of some other cluster's."""
+    try:
+        return _chosen(params, inventory)
+    except NotFound:
+        return ()
+
+
+def _what(params: EdgeParams) -> str:
+    """Return what a call names, for a sentence about which cluster has it."""
+    named = (*params.nodes[:3], params.site and f"site {params.site}", params.region and f"region {params.region}")
+    return ", ".join(part for part in named if part) or "What fits"
 
 
 def _targets(chosen: Sequence[NodeRow], cluster: ClusterInfo) -> tuple[Target, ...]:
@@ -152,8 +170,12 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
     if not params.model:
         raise InvalidInput("Which model?", remedy="Pass model=name:version or name@alias.")
     environment: Environment = params.environment or "production"
+    cluster = params.cluster
+    if params.site or params.region:
+        named = await find_cluster(readers, cluster, "edge", _what(params), lambda row: _has_place(params, row))
+        cluster = named.name
     where = await find_place(
-        readers, context, cluster=params.cluster, namespace=params.namespace, environment=environment, role="edge"
+        readers, context, cluster=cluster, namespace=params.namespace, environment=environment, role="edge"
     )
     chosen = await choose_version(readers, params.model, environment, context.now)
     if chosen.facts.digest is None:
@@ -210,8 +232,33 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
     )
 
 
+def _has_place(params: EdgeParams, inventory: Inventory) -> bool:
+    return any(
+        row.role == "edge" and params.site in ("", row.site) and params.region in ("", row.region)
+        for row in inventory.nodes
+    )
+
+
+def _has_rollout(params: EdgeParams, inventory: Inventory) -> bool:
+    model = _model_name(params)
+    return any(
+        row.kind == "EdgeRollout"
+        and params.rollout in ("", row.name)
+        and model in ("", row.model)
+        and params.namespace in ("", row.namespace)
+        for row in inventory.deployments
+    )
+
+
+def _model_name(params: EdgeParams) -> str:
+    return params.model.partition("@")[0].partition(":")[0]
+
+
 async def _steer(params: EdgeParams, readers: Readers, context: PlanContext) -> Draft:
-    cluster = resolve_cluster(await readers.clusters.clusters(), params.cluster, "edge")
+    if not (params.rollout or params.model):
+        raise InvalidInput("Which rollout?", remedy="Pass rollout (an EdgeRollout's name) or model.")
+    what = f"The rollout {params.rollout or f'of {params.model}'}"
+    cluster = await find_cluster(readers, params.cluster, "edge", what, lambda row: _has_rollout(params, row))
     live = await _find_rollout(params, readers, cluster)
     moment = Moment(cluster.name, context.operation_id)
     steered = await edge(live, cast("Action", params.action), moment, readers)
@@ -232,12 +279,10 @@ async def _find_rollout(params: EdgeParams, readers: Readers, cluster: ClusterIn
     """Return the rollout that is named, or the newest one of the model.
 
     Raises:
-        InvalidInput: neither is said, or several have that name.
+        InvalidInput: several namespaces have one of that name.
         NotFound: there is none.
     """
-    if not (params.rollout or params.model):
-        raise InvalidInput("Which rollout?", remedy="Pass rollout (an EdgeRollout's name) or model.")
-    model = params.model.partition("@")[0].partition(":")[0]
+    model = _model_name(params)
     found = [
         row
         for row in await list_if_served(readers, cluster.name, API, "EdgeRollout", namespace=params.namespace or None)
