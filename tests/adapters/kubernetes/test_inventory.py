@@ -16,10 +16,13 @@ import yaml
 
 from ai_platform_mcp.adapters.kubernetes.build import Kubernetes, kubernetes_adapter
 from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
-from ai_platform_mcp.adapters.kubernetes.transport import Impersonation, Request, Transport, impersonating
+from ai_platform_mcp.adapters.kubernetes.transport import Request, Transport
+from ai_platform_mcp.core.acting import acting_caller, acting_for
 from ai_platform_mcp.core.errors import Forbidden, InvalidInput
 from ai_platform_mcp.core.permit import require_permit
+from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.rows import ClusterInfo, Inventory
+from ai_platform_mcp.core.tool import Caller
 from kubernetes_servers import Server, write_config
 
 from .conftest import Cluster, WallClock, config_for, executing
@@ -244,13 +247,12 @@ async def test_watches_run_without_the_permit_of_the_call_that_started_them(
     async def spy(self: Transport, connection: Any, request: Request) -> dict[str, str]:
         with contextlib.suppress(Forbidden):
             seen.add(f"permit for {request.what}: {require_permit('look').step_id}")
-        headers = await read_headers(self, connection, request)
-        if "Impersonate-User" in headers:
-            seen.add(f"impersonation for {request.what}")
-        return headers
+        if acting_caller() is not None:
+            seen.add(f"a caller for {request.what}")
+        return await read_headers(self, connection, request)
 
     monkeypatch.setattr(Transport, "_headers", spy)
-    with executing(), impersonating(Impersonation("somebody", groups=("system:masters",))):
+    with executing(), acting_for(Caller(Principal(id="somebody"), "req-1")):
         found = await world.adapter.inventory.inventory("c1")
 
     assert any(row.name.startswith(world.namespace) for row in found.nodes)

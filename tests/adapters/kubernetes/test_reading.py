@@ -6,9 +6,11 @@ import anyio
 import pytest
 
 from ai_platform_mcp.adapters.kubernetes.build import kubernetes_adapter
-from ai_platform_mcp.adapters.kubernetes.transport import Impersonation, impersonating
+from ai_platform_mcp.core.acting import acting_for
 from ai_platform_mcp.core.errors import CapabilityMissing, Forbidden, InvalidInput, PlatformError, Rejected
 from ai_platform_mcp.core.plan import ObjectRef
+from ai_platform_mcp.core.principal import Principal
+from ai_platform_mcp.core.tool import Caller
 from kubernetes_servers import Server
 
 from .conftest import Cluster, WallClock, config_for
@@ -135,14 +137,17 @@ async def test_access_is_asked_for_the_verb_and_namespace_and_answered_for_who_a
 
     assert (await reader.allowed("c1", "patch", ref)).allowed
     assert (await reader.allowed("c1", "create", ref.model_copy(update={"kind": "Pod"}), "eviction")).allowed
-    with impersonating(Impersonation("nobody@example.org", groups=("strangers", "system:authenticated"))):
+    theirs = kubernetes_adapter([config_for(cluster.server.kubeconfig, access="impersonate")], WallClock())
+    nobody = Caller(Principal(id="nobody@example.org", team="strangers"), "req-1")
+    with acting_for(nobody):
+        assert (await reader.allowed("c1", "patch", ref)).allowed
+        reader = theirs.reader
         assert not (await reader.allowed("c1", "patch", ref)).allowed
-        with impersonating(None):
-            assert (await reader.allowed("c1", "patch", ref)).allowed
         with pytest.raises(Forbidden) as caught:
             await reader.get("c1", "v1", "ConfigMap", "x", cluster.namespace)
     assert "nobody@example.org" in caught.value.cause
     assert caught.value.remedy
+    await theirs.aclose()
 
 
 async def test_a_wrong_token_says_so(server: Server) -> None:
