@@ -281,6 +281,7 @@ class App:
             price_basis=settings.prices.basis,
             golden_paths=settings.golden_paths,
             gitops=settings.gitops.model_dump() if settings.gitops else None,
+            scaling=settings.scaling.model_dump() if settings.scaling else None,
         )
 
 

@@ -138,6 +138,18 @@ class PrometheusSettings(Section):
     seconds: float = 10.0
 
 
+class ScalingSettings(Section):
+    """How KEDA learns of requests for a service that has no replicas: asked where requests arrive, since nothing else runs.
+
+    ``prometheus_url`` is as pods of the cluster reach it. In ``query``, ``$model`` and ``$namespace`` stand for the service; it
+    must give one number. ``per_replica`` is how much of it one replica takes.
+    """
+
+    prometheus_url: str = Field(pattern=r"^https?://.+$")
+    query: str = Field(pattern=r"\$model")
+    per_replica: int = Field(ge=1)
+
+
 class PolicySettings(Section):
     """Which engine judges, on which files. Empty ``dir``: the policies that ship with this version."""
 
@@ -229,6 +241,7 @@ class Settings(BaseSettings):
     prices: PriceSettings = PriceSettings()
     golden_paths: dict[str, dict[str, Any]] = Field(default_factory=dict)
     gitops: GitOpsSettings | None = None
+    scaling: ScalingSettings | None = None
     guard: GuardSettings = GuardSettings()
 
     @property

@@ -23,6 +23,7 @@ from ai_platform_mcp.core.records import (
 )
 from ai_platform_mcp.core.rows import (
     Access,
+    ClusterIdentity,
     ClusterInfo,
     DryRun,
     Inventory,
@@ -112,6 +113,10 @@ class ClusterReader(Protocol):
 
     async def allowed(self, cluster: str, verb: str, ref: ObjectRef, subresource: str | None = None) -> Access:
         """Ask with a SelfSubjectAccessReview, with namespace and verb."""
+        ...
+
+    async def whoami(self, cluster: str) -> ClusterIdentity:
+        """Ask whom the cluster takes us for."""
         ...
 
 
@@ -374,6 +379,8 @@ class PlatformFacts:
     golden_paths: Mapping[str, type_json]
     """Training templates by name: image, command, runtime or workflow, defaults."""
     gitops: type_json | None = None
+    scaling: type_json | None = None
+    """``prometheus_url``, ``query`` and ``per_replica`` for services that scale from zero; None where nobody said it."""
 
 
 @dataclass(frozen=True)
