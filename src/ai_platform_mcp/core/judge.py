@@ -118,7 +118,8 @@ class Judge:
         context = PlanContext(caller=caller, operation_id=operation_id, now=now)
         try:
             with anyio.fail_after(self._seconds):
-                draft = await refine(await tool.plan(params, self._readers, context), self._readers.clusters)
+                proposed = await tool.plan(params, self._readers, context)
+                draft = await refine(proposed, self._readers.clusters, commits=self._rewrite is not None)
         except TimeoutError:
             raise too_slow(tool.name, self._seconds) from None
         return seal(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import anyio
 
+from ai_platform_mcp.core.access import better_told, check_access
+from ai_platform_mcp.core.elsewhere import gitops_facts, held_elsewhere
 from ai_platform_mcp.core.errors import FieldConflict, Forbidden, PlatformError
 from ai_platform_mcp.core.facts import ObjectChange
 from ai_platform_mcp.core.model import type_json
@@ -40,8 +42,10 @@ class _Seen:
     risks: tuple[Risk, ...]
 
 
-async def refine(draft: Draft, clusters: ClusterReader) -> Draft:
+async def refine(draft: Draft, clusters: ClusterReader, *, commits: bool = False) -> Draft:
     """Return the draft with the servers' diffs, warnings as risks, one ObjectChange per step, and the clusters' facts.
+
+    ``commits``: what the draft applies will go through Git. Reconcilers take their fields, so other managers are no conflict.
 
     Raises:
         Rejected, FieldConflict, Forbidden, CapabilityMissing, Unavailable: what a server said of a step.
@@ -49,7 +53,7 @@ async def refine(draft: Draft, clusters: ClusterReader) -> Draft:
     seen: list[_Seen | None] = [None] * len(draft.steps)
 
     async def look(place: int, step: Step) -> None:
-        seen[place] = await _look(step, clusters)
+        seen[place] = await _look(step, clusters, commits=commits and isinstance(step, Apply))
 
     try:
         async with anyio.create_task_group() as group:
@@ -85,17 +89,24 @@ def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, PlatformError)), leaves[0])
 
 
-async def _look(step: Step, clusters: ClusterReader) -> _Seen:
+async def _look(step: Step, clusters: ClusterReader, *, commits: bool) -> _Seen:
     if not isinstance(step, Apply | Patch | Delete | Submit):
         return _Seen(step, _outside_change(step), ())
-    await _check_access(step, clusters)
+    ref = ref_of(step)
+    unless_there = await check_access(step, ref, clusters)
     try:
-        answer = await clusters.dry_run(step)
+        answer = await clusters.dry_run(step.model_copy(update={"force": True}) if commits else step)
     except FieldConflict as conflict:
         conflict.details.setdefault("step", step.title)
         raise
-    risks = tuple(Risk(severity="warning", text=f"The API server warns: {untrusted(text)}") for text in answer.warnings)
-    ref = ref_of(step)
+    except Forbidden as refused:
+        raise better_told(refused, unless_there) from None
+    if unless_there is not None and answer.live is None:
+        raise unless_there
+    warned = tuple(
+        Risk(severity="warning", text=f"The API server warns: {untrusted(text)}") for text in answer.warnings
+    )
+    risks = (*warned, *held_elsewhere(ref, answer, commits=commits, forced=isinstance(step, Apply) and step.force))
     change = ObjectChange(
         action=answer.diff.action,
         system="kubernetes",
@@ -105,6 +116,7 @@ async def _look(step: Step, clusters: ClusterReader) -> _Seen:
         owner_team=_team(answer.live),
         replicas_removed=_replicas_removed(step, answer.diff, answer.live),
         forced=isinstance(step, Apply) and step.force,
+        **gitops_facts(answer.gitops, commits=commits),
     )
     return _Seen(step.model_copy(update={"diff": answer.diff}), change, risks)
 
@@ -122,19 +134,6 @@ def ref_of(step: ClusterStep) -> ObjectRef:
         name=str(metadata.get("name", "")),
         namespace=metadata.get("namespace"),
     )
-
-
-async def _check_access(step: ClusterStep, clusters: ClusterReader) -> None:
-    verb = {"apply": "patch", "patch": "patch", "delete": "delete", "submit": "create"}[step.kind]
-    subresource = step.subresource if isinstance(step, Patch | Submit) else None
-    ref = ref_of(step)
-    access = await clusters.allowed(step.cluster, verb, ref, subresource)
-    if not access.allowed:
-        raise Forbidden(
-            f"The cluster {step.cluster!r} would refuse to {verb} {ref}.",
-            cause=untrusted(access.reason) or "RBAC grants this identity no such right.",
-            remedy="Ask the cluster's administrator for that verb in that namespace, or choose another target.",
-        )
 
 
 def _team(live: type_json | None) -> str | None:

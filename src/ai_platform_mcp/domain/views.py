@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 
-from ai_platform_mcp.core.model import Value
+from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.core.rows import DeploymentRow, Inventory, NodeRow, NodeUse, WorkloadRow
+from ai_platform_mcp.domain.field_owners import drift
+from ai_platform_mcp.domain.gitops_owner import GITOPS_MANAGERS, recognise
+from ai_platform_mcp.domain.gitops_verdict import titled
 from ai_platform_mcp.domain.text import Cell, Found, Listing, age, clip
 
 MESSAGE = 80
@@ -346,3 +349,13 @@ def _deployment(row: DeploymentRow, now: datetime) -> tuple[Cell, ...]:
     kind = {"InferenceService": "isvc", "LLMInferenceService": "llmisvc", "EdgeRollout": "edge"}.get(row.kind, row.kind)
     return (row.namespace, row.name, kind, row.model, row.version, row.environment, row.ready, row.canary_percent,
             row.replicas, row.url, age(row.created, now), message, row.cluster)  # fmt: skip
+
+
+def held_elsewhere(live: type_json | None) -> dict[str, object]:
+    """Return which GitOps tool keeps an object, and what others changed in it since we applied it; empty where nothing."""
+    if live is None:
+        return {}
+    mark = recognise(live)
+    told: dict[str, object] = {} if mark is None else {"kept_by": f"{titled(mark.tool)}: {mark.title}"}
+    drifted = [f"{row.field} by {row.manager}, {row.since}" for row in drift(live, GITOPS_MANAGERS)]
+    return {**told, "drift": drifted} if drifted else told

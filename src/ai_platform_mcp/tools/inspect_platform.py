@@ -158,7 +158,9 @@ async def _deployments(
         row = named[0]
         body = {**views.freshness(inventories)[0], **row.model_dump(mode="json", exclude_defaults=True)}
         body["message"] = views.said(row.message)
-        body["progress"] = progress_of(await _object(row, readers)).model_dump(exclude_defaults=True)
+        live = await _object(row, readers)
+        body["progress"] = progress_of(live).model_dump(exclude_defaults=True)
+        body |= views.held_elsewhere(live)
         return detail_result(
             "deployment", row.name, {k: v for k, v in body.items() if k != "name"}, verbose=params.verbose
         )

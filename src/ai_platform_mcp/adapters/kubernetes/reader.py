@@ -11,14 +11,18 @@ import anyio
 
 from ai_platform_mcp.adapters.kubernetes.discovery import Discovery, Resource
 from ai_platform_mcp.adapters.kubernetes.failures import HistoryExpired
-from ai_platform_mcp.adapters.kubernetes.ownership import after_gathering, has_own_updates
+from ai_platform_mcp.adapters.kubernetes.gitops import Kept, keeper
+from ai_platform_mcp.adapters.kubernetes.ownership import after_gathering, explained, has_own_updates
 from ai_platform_mcp.adapters.kubernetes.requests import request_for
 from ai_platform_mcp.adapters.kubernetes.transport import Answer, Request, Transport
 from ai_platform_mcp.core.errors import CapabilityMissing, FieldConflict, InvalidInput, NotFound, Unavailable
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, Diff, ObjectRef, Patch, Submit
 from ai_platform_mcp.core.redact import untrusted
-from ai_platform_mcp.core.rows import Access, ClusterInfo, DryRun, Page
+from ai_platform_mcp.core.rows import Access, ClusterIdentity, ClusterInfo, DryRun, GitOpsOwner, Page
+from ai_platform_mcp.domain.field_owners import drift, taken
+from ai_platform_mcp.domain.gitops_owner import GITOPS_MANAGERS
+from ai_platform_mcp.domain.gitops_verdict import judge
 from ai_platform_mcp.domain.objects import FIELD_MANAGER, diff_objects, metadata_of, rows, section, step_ref
 
 _IDLE_SECONDS = 90.0
@@ -171,6 +175,8 @@ class KubernetesReader:
     async def dry_run(self, step: ClusterStep) -> DryRun:
         """Ask the API server what the step would do (``dryRun=All``, strict field validation); nothing changes.
 
+        A conflict with a GitOps tool that would undo the step is no error: the diff is made, and ``gitops`` says it.
+
         Raises:
             Rejected: schema, quota or admission refuses it.
             FieldConflict: another manager owns a field.
@@ -180,22 +186,45 @@ class KubernetesReader:
         live = await self.live(step.cluster, step_ref(step), subresource)
         if isinstance(step, Delete) and (live is None or metadata_of(live).get("uid") != step.uid):
             return DryRun(diff=Diff(action="none"), live=live)
-        answer = await self._try(step, live)
-        return DryRun(diff=_diff(step, live, answer), warnings=answer.warnings, live=live)
+        whole = live is not None and subresource is None and not isinstance(step, Submit)
+        kept = await keeper(self, step.cluster, live) if live is not None and whole else None
+        answer, conflict = await self._try(step, live, kept)
+        diff = _diff(step, live, answer)
+        if live is None or not whole or diff.action == "none":
+            return DryRun(diff=diff, warnings=answer.warnings, live=live)
+        owner = _owner(step, live, answer, kept)
+        if conflict is not None and (owner is None or owner.state != "reverted"):
+            raise explained(conflict, live, owner)
+        return DryRun(
+            diff=diff,
+            warnings=answer.warnings,
+            live=live,
+            gitops=owner,
+            taken=() if isinstance(step, Delete) else taken(live, answer.body, GITOPS_MANAGERS),
+            drift=drift(live, GITOPS_MANAGERS),
+        )
 
-    async def _try(self, step: ClusterStep, live: type_json | None) -> Answer:
-        """Send the dry run. What we own by an earlier patch is no conflict: the writer gathers it before it applies."""
+    async def _try(
+        self, step: ClusterStep, live: type_json | None, kept: Kept | None
+    ) -> tuple[Answer, FieldConflict | None]:
+        """Send the dry run; with it comes the conflict with a GitOps tool that the real apply would meet.
+
+        What we own by an earlier patch is no conflict: the writer gathers it before it applies.
+        """
+        conflict: FieldConflict | None = None
         try:
             answer = await self._transport.call(step.cluster, await request_for(step, self._discovery, live))
-        except FieldConflict as conflict:
-            ours = conflict.details.get("managers") == [FIELD_MANAGER] and has_own_updates(live)
-            if not isinstance(step, Apply) or not ours:
-                raise
-            forced = step.model_copy(update={"force": True})  # every conflict is with ourselves, and this is a dry run
+        except FieldConflict as refused:
+            rivals = set(refused.details["managers"]) - ({FIELD_MANAGER} if has_own_updates(live) else set[str]())
+            undone = kept is not None and kept.mark.continuous and rivals <= set(kept.mark.managers)
+            if not isinstance(step, Apply) or (rivals and not undone):
+                raise explained(refused, live, _conflicting(live, kept, rivals)) from None
+            conflict = refused if rivals else None
+            forced = step.model_copy(update={"force": True})  # with whom is clear, and this is a dry run
             answer = await self._transport.call(step.cluster, await request_for(forced, self._discovery, live))
         if isinstance(step, Apply) and live is not None and has_own_updates(live):
-            return replace(answer, body=after_gathering(live, step.manifest, answer.body))
-        return answer
+            return replace(answer, body=after_gathering(live, step.manifest, answer.body)), conflict
+        return answer, conflict
 
     async def allowed(self, cluster: str, verb: str, ref: ObjectRef, subresource: str | None = None) -> Access:
         """Ask the server whether this identity may do that (SelfSubjectAccessReview)."""
@@ -223,7 +252,29 @@ class KubernetesReader:
                 remedy="Check that it serves authorization.k8s.io/v1.",
             )
         reason = status.get("reason") or status.get("evaluationError") or ""
-        return Access(allowed=status.get("allowed") is True, reason=untrusted(str(reason)))
+        return Access(
+            allowed=status.get("allowed") is True,
+            reason=untrusted(str(reason)),
+            identity=self._transport.identity(cluster).label(),
+            resource=".".join(filter(None, (resource.plural, resource.group)))
+            + (f"/{subresource}" if subresource else ""),
+            namespace=attributes["namespace"],
+        )
+
+    async def whoami(self, cluster: str) -> ClusterIdentity:
+        """Ask the server who it takes us for (SelfSubjectReview, Kubernetes 1.28 or later)."""
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = await self._transport.call(cluster, Request("POST", path, "tell who we are", body=body))
+        found = section(answer.body, "status", "userInfo")
+        extra = section(found, "extra")
+        return ClusterIdentity(
+            access=self._transport.connections.config(cluster).access,
+            user=untrusted(str(found.get("username") or ""), 300),
+            uid=untrusted(str(found.get("uid") or ""), 300),
+            groups=tuple(untrusted(str(group), 300) for group in found.get("groups") or ()),
+            extra={untrusted(key, 100): tuple(untrusted(str(v), 300) for v in values) for key, values in extra.items()},
+        )
 
 
 def watch_request(resource: Resource, namespace: str | None, fields: str, version: str, seconds: float) -> Request:
@@ -260,6 +311,20 @@ def read_event(event: type_json) -> tuple[type_json | None, str]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         found = {**found, "metadata": {**metadata_of(found), "deletionTimestamp": now}}
     return found, version
+
+
+def _owner(step: ClusterStep, live: type_json, answer: Answer, kept: Kept | None) -> GitOpsOwner | None:
+    """Return who keeps the object, and what becomes of the step."""
+    if kept is None:
+        return None
+    return judge(kept.mark, live, None if isinstance(step, Delete) else answer.body, kept.declared)
+
+
+def _conflicting(live: type_json | None, kept: Kept | None, managers: set[str]) -> GitOpsOwner | None:
+    """Return the GitOps tool that is among the managers of a conflict."""
+    if live is None or kept is None or not managers & set(kept.mark.managers):
+        return None
+    return judge(kept.mark, live, live, kept.declared)
 
 
 def _diff(step: ClusterStep, live: type_json | None, answer: Answer) -> Diff:

@@ -135,6 +135,8 @@ def check_kind(resource: Resource, old: Json | None, new: Json, warnings: list[s
         causes += [_fixed(key, "field is immutable when `immutable` is set") for key in changed]
     if resource.bucket == "pods" and old:
         causes += _pod_causes(old, new)
+    if old:
+        causes += _immutable_causes(resource, old, new)
     if causes:
         raise invalid(resource, name_of(new), causes)
 
@@ -166,6 +168,33 @@ def _selector_causes(resource: Resource, old: Json | None, new: Json) -> list[Js
         text = f"Invalid value: {quoted(labels)}: `selector` does not match template `labels`"
         return [cause("FieldValueInvalid", text, "spec.template.metadata.labels")]
     return []
+
+
+_FIXED_FIELDS = {
+    "jobs.batch": ("template", "completionMode"),
+    "localqueues.kueue.x-k8s.io": ("clusterQueue",),
+}
+"""Fields of a spec that keep their first value. Job: batch validation; LocalQueue: a CEL rule of Kueue's CRD."""
+_OPEN_WHILE_SUSPENDED = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
+
+
+def _immutable_causes(resource: Resource, old: Json, new: Json) -> list[Json]:
+    causes: list[Json] = []
+    for field in _FIXED_FIELDS.get(resource.bucket, ()):
+        before, after = dig(old, "spec", field), dig(new, "spec", field)
+        if field == "template" and dig(old, "spec", "suspend"):
+            before, after = _fixed_template(before), _fixed_template(after)
+        if before != after:
+            causes.append(
+                cause("FieldValueInvalid", f"Invalid value: {quoted(after)}: field is immutable", f"spec.{field}")
+            )
+    return causes
+
+
+def _fixed_template(template: Json) -> Json:
+    """Return what of a suspended Job's pod template stays fixed: where it may run is open until it starts."""
+    spec = {key: value for key, value in dig(template, "spec", default={}).items() if key not in _OPEN_WHILE_SUSPENDED}
+    return {"spec": spec}
 
 
 def _definition_causes(obj: Json) -> list[Json]:
