@@ -174,6 +174,8 @@ class Connections:
             fresh = await _connect(config, bare=bare)
             if fresh.identity == old.identity:
                 old.client.configuration.api_key.update(fresh.client.configuration.api_key)
+                # The hook holds the token that it read last, and would put that one back.
+                old.client.configuration.refresh_api_key_hook = fresh.client.configuration.refresh_api_key_hook
                 old.made_at, old.named = fresh.made_at, fresh.named
                 await fresh.aclose()
             else:
