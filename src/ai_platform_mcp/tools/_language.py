@@ -27,18 +27,10 @@ from ai_platform_mcp.domain.objects import (
 from ai_platform_mcp.domain.progress import STABLE_VERSION
 from ai_platform_mcp.manifests import kserve, llm
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, label_value
+from ai_platform_mcp.tools._cloud import CloudPart, LiveService, Size, devices_of, made_by, strategy_of, title_of
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_all
-from ai_platform_mcp.tools._serving import (
-    CloudPart,
-    LiveService,
-    Size,
-    devices_of,
-    made_by,
-    read_live,
-    strategy_of,
-    title_of,
-)
+from ai_platform_mcp.tools._serving import read_live
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from ai_platform_mcp.domain.waves import Wave, describe, plan_waves
 from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, label_value, object_name
 from ai_platform_mcp.manifests.routing import zonal_service
+from ai_platform_mcp.tools._cloud import made_by
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_if_served
-from ai_platform_mcp.tools._serving import made_by
 
 EDGE_SELECTOR = {"node-role.kubernetes.io/edge": ""}
 PORT = 8080

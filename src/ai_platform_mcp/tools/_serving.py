@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Literal
 
 from ai_platform_mcp.core.errors import InvalidInput
-from ai_platform_mcp.core.model import type_json
-from ai_platform_mcp.core.plan import Apply, Delete, Risk
+from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.domain.objects import (
-    VERSION_LABEL,
-    annotations_of,
-    labels_of,
     metadata_of,
     preconditions,
-    ref_of,
     section,
-    subject_of,
-    whole,
 )
-from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, knative_mode
-from ai_platform_mcp.manifests.common import OPERATION_LABEL, Capabilities, Compute, Origin, object_name
+from ai_platform_mcp.domain.progress import STABLE_VERSION, knative_mode
+from ai_platform_mcp.manifests.common import Capabilities, Origin, object_name
 from ai_platform_mcp.manifests.kserve import (
     API,
     RUNTIME_API,
@@ -34,83 +25,12 @@ from ai_platform_mcp.manifests.kserve import (
     endpoint_name,
     inference_service,
 )
+from ai_platform_mcp.tools._cloud import CloudPart, LiveService, Size, made_by, strategy_of, title_of
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_if_served
+from ai_platform_mcp.tools._scaling import Scaler, scaler_of
 
 KSERVE_NAMESPACE, KSERVE_CONFIG = "kserve", "inferenceservice-config"
-_DEVICES = ("nvidia.com/gpu", "google.com/tpu", "amd.com/gpu")
-
-Strategy = Literal["new", "canary", "all_at_once", "none"]
-
-
-@dataclass(frozen=True)
-class LiveService:
-    """The InferenceService that serves the model now, if one does."""
-
-    name: str
-    live: type_json | None
-    why: str = ""
-    """Why it is served by this kind of object, where there was a choice."""
-
-    @property
-    def current_version(self) -> str | None:
-        """The version that most traffic gets: during a canary the stable one, not the newest."""
-        if self.live is None:
-            return None
-        if canary_percent(self.live) is not None:
-            return annotations_of(self.live).get(STABLE_VERSION) or "unknown"
-        return labels_of(self.live).get(VERSION_LABEL) or "unknown"
-
-    @property
-    def predictor(self) -> type_json:
-        """The predictor as it stands."""
-        return section(self.live, "spec", "predictor")
-
-    def replicas(self, which: Literal["minReplicas", "maxReplicas"]) -> int:
-        """Return the replicas it may have; 0 where nothing serves."""
-        if self.live is None:
-            return 0
-        value = self.predictor.get(which)
-        return value if isinstance(value, int) else 1
-
-    @property
-    def devices(self) -> int:
-        """Accelerators of one replica."""
-        return devices_of(section(self.predictor, "model"))
-
-    @property
-    def node_selector(self) -> type_json:
-        """The labels of the nodes that its pods may run on."""
-        return section(self.predictor, "nodeSelector")
-
-
-def devices_of(container: type_json) -> int:
-    """Return how many accelerators a container takes, of whatever kind."""
-    limits = section(container, "resources", "limits")
-    return sum(whole(limits.get(name)) for name in _DEVICES)
-
-
-@dataclass(frozen=True)
-class Size:
-    """How many replicas, each with what."""
-
-    min_replicas: int
-    max_replicas: int
-    compute: Compute
-
-
-@dataclass(frozen=True)
-class CloudPart:
-    """What the cloud half contributes to the draft."""
-
-    step: Apply
-    strategy: Strategy
-    percent: int
-    current_version: str | None
-    reasons: tuple[str, ...]
-    further: tuple[Apply | Delete, ...] = ()
-    """Steps on objects beside the one that serves."""
-    risks: tuple[Risk, ...] = ()
 
 
 async def read_live(readers: Readers, where: Place, model: str) -> LiveService:
@@ -118,15 +38,6 @@ async def read_live(readers: Readers, where: Place, model: str) -> LiveService:
     name = endpoint_name(model)
     live = await readers.clusters.get(where.cluster.name, API, "InferenceService", name, where.namespace.name)
     return LiveService(name=name, live=live)
-
-
-def strategy_of(current: str | None, version: str, percent: int) -> Strategy:
-    """Return how traffic would move: nowhere for the first release, and not at all for the version that serves already."""
-    if current is None:
-        return "new"
-    if current == version:
-        return "none"
-    return "canary" if 0 < percent < 100 else "all_at_once"
 
 
 async def cloud_part(
@@ -150,6 +61,9 @@ async def cloud_part(
     """
     strategy = strategy_of(service.current_version, chosen.version.version, percent)
     mode, why = await _mode(readers, where, service, can, canary=strategy == "canary", to_zero=size.min_replicas == 0)
+    scaler = Scaler()
+    if mode == "Standard":
+        scaler = await scaler_of(readers, where, chosen.name, service, size, can, origin)
     source = ModelSource(
         format=chosen.format(),
         storage_uri=chosen.storage_uri(),
@@ -164,6 +78,7 @@ async def cloud_part(
         canary=_canary(chosen.version.version, source, percent) if strategy == "canary" else None,
         min_replicas=size.min_replicas,
         max_replicas=size.max_replicas,
+        external_scaler=scaler.external,
     )
     manifest = inference_service(endpoint, made_by(service.live, origin), can)
     if strategy == "canary":
@@ -181,33 +96,13 @@ async def cloud_part(
         percent=percent if strategy == "canary" else 100,
         current_version=service.current_version,
         reasons=(*((service.why,) if service.why else ()), why, f"Runtime {source.runtime} serves {source.format}."),
+        further=(scaler.step,) if scaler.step else (),
+        risks=scaler.risks,
     )
-
-
-def made_by(live: type_json | None, origin: Origin) -> Origin:
-    """Return the origin with the operation that created the object, so that applying the same again changes nothing.
-
-    Which operation changed it last is on the object as well: the executor's stamp says it.
-    """
-    if live is None:
-        return origin
-    return origin.model_copy(update={"operation": labels_of(live).get(OPERATION_LABEL)})
 
 
 def _canary(version: str, source: ModelSource, percent: int) -> Canary:
     return Canary(percent=percent, model=source, name=object_name("canary", f"v{version}", length=20))
-
-
-def title_of(manifest: type_json, chosen: Chosen, strategy: Strategy, percent: int) -> str:
-    """Return what applying the manifest does, in one line."""
-    what = f"{chosen.name} {chosen.version.version}"
-    how = {
-        "new": f"Serve {what}",
-        "canary": f"Give {percent} % of the traffic to {what}",
-        "all_at_once": f"Move all traffic to {what}",
-        "none": f"Keep {what}",
-    }[strategy]
-    return f"{how} in {subject_of(ref_of(manifest)).split(' ', 1)[1]}"
 
 
 async def _runtime(readers: Readers, where: Place, chosen: Chosen, asked: str) -> str:

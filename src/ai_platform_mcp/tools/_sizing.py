@@ -9,9 +9,9 @@ from ai_platform_mcp.domain.language import device_memory, devices_needed
 from ai_platform_mcp.domain.placement import Need
 from ai_platform_mcp.manifests import llm
 from ai_platform_mcp.tools._accelerators import Placed
+from ai_platform_mcp.tools._cloud import LiveService
 from ai_platform_mcp.tools._language import LiveLanguageService
 from ai_platform_mcp.tools._models import Chosen
-from ai_platform_mcp.tools._serving import LiveService
 
 DEFAULT_MAX_REPLICAS = 3
 ANY_GPU = "nvidia"
