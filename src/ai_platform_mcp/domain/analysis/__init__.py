@@ -1,0 +1,5 @@
+"""Is a new release worse than what it replaces: pure verdicts over counts.
+
+Here belongs every rule that turns two sets of counts into pass, fail, inconclusive or «not yet». Not here: where the counts come
+from, and what follows from a verdict. To decide: if it knows a metric's name or moves a node, it is elsewhere.
+"""

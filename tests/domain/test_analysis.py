@@ -1,0 +1,102 @@
+"""Verdicts over counts: what passes, what fails, what cannot be told, and how often that is wrong."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ai_platform_mcp.domain.analysis.judge import Demand, compare, judge
+from ai_platform_mcp.domain.analysis.proportions import Sample, difference
+
+
+def test_a_release_that_fails_far_more_often_is_told_early():
+    found = compare("error_rate", Sample(total=150, bad=45), Sample(total=150, bad=2), Demand(), waited=10)
+    assert found.verdict == "fail" and "30.00%" in found.sentence()
+
+
+def test_a_release_that_is_as_good_passes_once_there_is_enough_to_tell():
+    few = compare("error_rate", Sample(total=200, bad=2), Sample(total=200, bad=2), Demand(), waited=10)
+    many = compare("error_rate", Sample(total=9000, bad=90), Sample(total=9000, bad=90), Demand(), waited=10)
+    assert (few.verdict, many.verdict) == ("pending", "pass")
+
+
+def test_too_few_calls_say_nothing_and_are_inconclusive_when_time_is_up():
+    sides = Sample(total=20, bad=20), Sample(total=20, bad=0)
+    assert compare("error_rate", *sides, Demand(), waited=60).verdict == "pending"
+    assert compare("error_rate", *sides, Demand(), waited=1800).verdict == "inconclusive"
+
+
+def test_a_difference_that_is_sure_and_too_small_to_matter_does_not_fail():
+    found = compare(
+        "p95",
+        Sample(total=400_000, bad=21_200),
+        Sample(total=400_000, bad=20_000),
+        Demand(max_increase=0.01),
+        waited=10,
+    )
+    assert found.difference.low > 0 and found.verdict == "pass"
+
+
+def test_what_is_not_measured_never_passes():
+    good = Sample(total=9000, bad=9), Sample(total=9000, bad=9)
+    assert judge({"error_rate": good, "p95": None}, {}, waited=10).verdict == "pending"
+    late = judge({"error_rate": good, "p95": None}, {}, waited=3600)
+    assert late.verdict == "inconclusive" and "p95: no data" in late.sentence()
+    assert judge({"error_rate": good}, {}, waited=10).verdict == "pass"
+    assert judge({}, {}, waited=10_000).verdict == "pending"
+
+
+def test_one_check_that_fails_decides():
+    good = Sample(total=9000, bad=9), Sample(total=9000, bad=9)
+    bad = Sample(total=9000, bad=900), Sample(total=9000, bad=9)
+    assert judge({"error_rate": good, "agreement": bad}, {}, waited=10).verdict == "fail"
+
+
+@pytest.mark.parametrize("share", [0.005, 0.05, 0.3])
+def test_looking_again_and_again_at_equals_is_rarely_fooled(share: float):
+    random_ = random.Random(7)
+    wrong, runs = 0, 300
+    for _ in range(runs):
+        new = old = 0
+        for look in range(1, 41):
+            new += random_.binomialvariate(50, share) if hasattr(random_, "binomialvariate") else _count(random_, share)
+            old += random_.binomialvariate(50, share) if hasattr(random_, "binomialvariate") else _count(random_, share)
+            found = difference(Sample(total=50 * look, bad=new), Sample(total=50 * look, bad=old))
+            if not found.low <= 0 <= found.high:
+                wrong += 1
+                break
+    assert wrong / runs <= 0.05
+
+
+def _count(random_: random.Random, share: float) -> int:
+    return sum(random_.random() < share for _ in range(50))
+
+
+@given(
+    total=st.integers(1, 10_000),
+    other=st.integers(1, 10_000),
+    a=st.floats(0, 1),
+    b=st.floats(0, 1),
+    more=st.integers(2, 50),
+)
+def test_the_interval_holds_the_estimate_and_narrows_as_data_comes(
+    total: int, other: int, a: float, b: float, more: int
+):
+    def at(factor: int):
+        return difference(
+            Sample(total=total * factor, bad=total * factor * a), Sample(total=other * factor, bad=other * factor * b)
+        )
+
+    early, late = at(1), at(more)
+    assert early.low <= early.estimate <= early.high
+    assert late.high - late.low <= early.high - early.low + 1e-9
+
+
+@given(total=st.integers(1, 5000), bad=st.integers(0, 5000), other=st.integers(1, 5000), worse=st.integers(0, 5000))
+def test_swapping_the_sides_turns_the_interval_round(total: int, bad: int, other: int, worse: int):
+    one, two = Sample(total=total, bad=min(bad, total)), Sample(total=other, bad=min(worse, other))
+    there, back = difference(one, two), difference(two, one)
+    assert there.low == pytest.approx(-back.high) and there.high == pytest.approx(-back.low)
