@@ -186,6 +186,7 @@ class RayProgram(Value):
     image: str
     entrypoint: str
     ray_version: str
+    env: tuple[EnvVar, ...] = ()
     workers: int = Field(default=1, ge=1)
     compute: Compute
     head: Compute = Compute(cpu="2", memory="8Gi")
@@ -238,5 +239,6 @@ def ray_job(program: RayProgram, origin: Origin, capabilities: Capabilities) -> 
 
 
 def _ray_pod(program: RayProgram, compute: Compute, name: str, origin: Origin) -> type_json:
-    container = {"name": name, "image": program.image, "resources": compute.resources()}
+    env = [variable.manifest() for variable in program.env]
+    container = compact({"name": name, "image": program.image, "env": env, "resources": compute.resources()})
     return pod_template({**compute.pod_fields(), "containers": [container]}, origin, component=name)

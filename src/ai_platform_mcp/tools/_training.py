@@ -1,8 +1,9 @@
-"""From a golden path to the object that trains: a TrainJob, a PyTorchJob, or a run of a WorkflowTemplate."""
+"""From a golden path to the object that trains: a TrainJob, a PyTorchJob, a RayJob, or a run of a WorkflowTemplate."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 
 from ai_platform_mcp.core.errors import CapabilityMissing, InvalidInput
@@ -15,8 +16,10 @@ from ai_platform_mcp.manifests.common import Capabilities, EnvVar, Origin, objec
 from ai_platform_mcp.manifests.trainer import (
     PYTORCHJOB_API,
     TRAINJOB_API,
+    RayProgram,
     RuntimeRef,
     Training,
+    ray_job,
     training_engine,
     training_job,
 )
@@ -66,8 +69,15 @@ class Job:
     risks: tuple[Risk, ...] = ()
 
 
+def kinds_of(path: type_json) -> tuple[tuple[str, ...], str]:
+    """Return the kinds of object that a golden path may train with, and what serves them, as people call it."""
+    if path.get("workflow"):
+        return ("Workflow",), "Argo Workflows"
+    return (("RayJob",), "KubeRay") if path.get("ray") else (("TrainJob", "PyTorchJob"), "Kubeflow Trainer")
+
+
 async def job_of(order: Order, placed: Placed, readers: Readers) -> Job:
-    """Return a run of the golden path's ``workflow`` where it names one, else a TrainJob, else a PyTorchJob.
+    """Return a run of the golden path's ``workflow``, or a RayJob of its version of ``ray``, else a TrainJob or PyTorchJob.
 
     Raises:
         CapabilityMissing: the cluster does not serve, or does not have, what the golden path needs.
@@ -77,6 +87,8 @@ async def job_of(order: Order, placed: Placed, readers: Readers) -> Job:
     workflow = str(order.path.get("workflow") or "")
     if workflow:
         return await _workflow(order, workflow, placed, readers, can)
+    if order.path.get("ray"):
+        return _ray(order, placed, can)
     engine = training_engine(can, otherwise=_otherwise(order, can))
     manifest = training_job(_training(order, placed), order.origin, can)
     if engine == "TrainJob":
@@ -99,17 +111,46 @@ def _otherwise(order: Order, can: Capabilities) -> str:
 # ------------------------------------------------------------------------------------------------ Kubeflow's training jobs
 
 
-def _training(order: Order, placed: Placed) -> Training:
-    path = order.path
-    if not path.get("image"):
+def _ray(order: Order, placed: Placed, can: Capabilities) -> Job:
+    """Return a RayJob: one worker per node, and a head that runs the program and none of its tasks."""
+    command = [str(part) for part in order.path.get("command") or ()]
+    if not command:
+        raise InvalidInput(
+            f"The golden path {order.golden_path!r} names no command.",
+            remedy="Add command to it in the platform file: Ray runs it on the head.",
+        )
+    program = RayProgram(
+        name=order.name,
+        namespace=placed.where.namespace.name,
+        image=_image(order),
+        entrypoint=shlex.join(command),
+        ray_version=str(order.path["ray"]),
+        env=_environment(order),
+        workers=placed.need.nodes,
+        compute=placed.compute(),
+        queueing=placed.queueing,
+        active_deadline_seconds=_deadline(placed),
+    )
+    text = f"The golden path {order.golden_path!r} names Ray {program.ray_version}: a RayJob trains."
+    return Job(ray_job(program, order.origin, can), reasons=(text,))
+
+
+def _image(order: Order) -> str:
+    image = str(order.path.get("image") or "")
+    if not image:
         raise InvalidInput(
             f"The golden path {order.golden_path!r} names no image.", remedy="Add image to it in the platform file."
         )
+    return image
+
+
+def _training(order: Order, placed: Placed) -> Training:
+    path = order.path
     return Training(
         name=order.name,
         namespace=placed.where.namespace.name,
         runtime=RuntimeRef(name=_runtime(order)),
-        image=str(path["image"]),
+        image=_image(order),
         command=tuple(str(part) for part in path.get("command") or ()),
         env=_environment(order),
         nodes=placed.need.nodes,

@@ -25,14 +25,14 @@ from ai_platform_mcp.domain.retraining import running as running_of
 from ai_platform_mcp.domain.versions import check_name
 from ai_platform_mcp.manifests import argo
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Origin, label_value
-from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, TRAINJOB_API
+from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, RAY_API, TRAINJOB_API
 from ai_platform_mcp.tools._accelerators import find_pool
 from ai_platform_mcp.tools._places import Places, at_each, find_places
 from ai_platform_mcp.tools._reading import Place, budget_left, list_if_served
 from ai_platform_mcp.tools._signals import drift_milli, performance_drop_milli
-from ai_platform_mcp.tools._training import Order, job_of
+from ai_platform_mcp.tools._training import Order, job_of, kinds_of
 
-KINDS = ((TRAINJOB_API, "TrainJob"), (PYTORCHJOB_API, "PyTorchJob"), (argo.API, "Workflow"))
+KINDS = ((TRAINJOB_API, "TrainJob"), (PYTORCHJOB_API, "PyTorchJob"), (RAY_API, "RayJob"), (argo.API, "Workflow"))
 RUNS_READ = 50
 _PARAMETER = re.compile(r"^([A-Za-z_][A-Za-z0-9_.-]{0,62})=(.*)$", re.S)
 
@@ -88,11 +88,10 @@ class TriggerRetraining:
             environment=params.environment,
             role="cloud",
         )
-        workflow = bool(path.get("workflow"))
 
         async def jobs_at(where: Place) -> list[_Job]:
             if places.several:
-                await _require_trainer(readers, where, workflow=workflow)
+                await _require_trainer(readers, where, path)
             return await _jobs(readers, where, params.model)
 
         places, found = await at_each(places, jobs_at)
@@ -147,12 +146,13 @@ async def _model(readers: Readers, name: str, trainer: str, context: PlanContext
     )
 
 
-async def _require_trainer(readers: Readers, where: Place, *, workflow: bool) -> None:
+async def _require_trainer(readers: Readers, where: Place, path: type_json) -> None:
     """Raise CapabilityMissing where the golden path cannot be trained by, so that a cheap pool there is no use."""
+    kinds, name = kinds_of(path)
     for api, kind in KINDS:
-        if (kind == "Workflow") == workflow and await readers.clusters.serves(where.cluster.name, api, kind):
+        if kind in kinds and await readers.clusters.serves(where.cluster.name, api, kind):
             return
-    raise CapabilityMissing(f"It does not serve {'Argo Workflows' if workflow else 'Kubeflow Trainer'}.")
+    raise CapabilityMissing(f"It does not serve {name}.")
 
 
 async def _jobs(readers: Readers, where: Place, model: str) -> list[_Job]:
