@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -141,6 +142,13 @@ class NodeRow(Value):
     taints: tuple[str, ...] = ()
     last_seen: datetime | None = None
     kubelet: str = ""
+
+    @cached_property
+    def text(self) -> str:
+        """Everything that a search looks into, in lower case; labels as ``key=value``."""
+        state = ("ready" if self.schedulable else "cordoned") if self.ready else "offline"
+        labels = [f"{key}={value}" for key, value in self.labels.items()]
+        return " ".join((self.name, state, self.role, self.site, self.region, self.accelerator, *labels)).lower()
 
 
 class FlavorRow(Value):

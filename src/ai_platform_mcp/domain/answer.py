@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from heapq import nsmallest
+from itertools import islice
 from typing import Any
 
 from ai_platform_mcp.core.errors import InvalidInput
@@ -83,8 +84,13 @@ def first_rows(listing: Listing, most: int) -> tuple[Sequence[tuple[Cell, ...]],
     """Return at most ``most`` rows, the urgent ones first, and how many there are in all."""
     if listing.found is None:
         return listing.rows[:most], len(listing.rows)
-    found = listing.found
-    return [found.cells(item) for item in nsmallest(most, found.items, key=found.urgency)], len(found.items)
+    found, total = listing.found, len(listing.found.items)
+    if total <= most:
+        return [found.cells(item) for item in sorted(found.items, key=found.urgency)], total
+    urgent = nsmallest(most, found.urgent(), key=found.urgency)
+    named = {found.key(item) for item in urgent}
+    others = (item for item in found.items if found.key(item) not in named)
+    return [found.cells(item) for item in (*urgent, *islice(others, most - len(urgent)))], total
 
 
 def _cost(result: Result) -> int:
@@ -115,13 +121,9 @@ def _found_result(listing: Listing, found: Found[Any], cursor: Cursor, limit: in
 
 def _troubled(found: Found[Any]) -> str:
     """Return a line on what is in trouble: pages go by name, and it may be on any of them."""
-    names: list[str] = []
-    more = 0
-    for item in found.items:
-        if name := found.trouble(item):
-            more += len(names) >= TROUBLED
-            names += [name] if len(names) < TROUBLED else []
-    return f"In trouble: {', '.join(names)}{f' and {more} more (narrow by state)' if more else ''}." if names else ""
+    urgent = found.urgent()
+    more = f" and {len(urgent) - TROUBLED} more (narrow by state)" if len(urgent) > TROUBLED else ""
+    return f"In trouble: {', '.join(map(found.label, urgent[:TROUBLED]))}{more}." if urgent else ""
 
 
 def _lean(listing: Listing) -> Listing:

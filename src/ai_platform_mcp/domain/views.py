@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 
 from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.core.redact import untrusted
@@ -125,7 +126,8 @@ def nodes(inventories: Sequence[Inventory], filters: Filters, now: datetime) -> 
             key=lambda row: (row.cluster, row.name),
             cells=lambda row: _node(row, use[row.cluster], now),
             urgency=lambda row: (row.role != "edge", order.index(node_state(row)), row.cluster, row.name),
-            trouble=lambda row: "" if row.ready else row.name,
+            urgent=lambda: [row for row in found if not row.ready],
+            label=lambda row: row.name,
         ),
         empty="No node matches. Filters: site, region, state=ready|offline|cordoned|edge|cloud, contains (labels too).",
         notes=(f"In all: {counted(found)}.", *notes) if found else notes,
@@ -133,35 +135,33 @@ def nodes(inventories: Sequence[Inventory], filters: Filters, now: datetime) -> 
     )
 
 
+_STATE = attrgetter("role", "ready", "schedulable")
+
+
 def counted(found: Iterable[NodeRow]) -> str:
     """Return how many nodes there are of each role and state."""
     counts: Counter[tuple[str, str]] = Counter()
-    for (role, ready, schedulable), count in Counter((row.role, row.ready, row.schedulable) for row in found).items():
+    for (role, ready, schedulable), count in Counter(map(_STATE, found)).items():
         counts[role, "offline" if not ready else "ready" if schedulable else "cordoned"] += count
     return ", ".join(f"{count} {role} {state}" for (role, state), count in sorted(counts.items()))
 
 
 class _NodeFilter:
-    """``Filters`` over nodes. A label is searched once, however many nodes share it."""
+    """``Filters`` over nodes, of which there may be very many; ``contains`` looks into their labels too."""
 
     def __init__(self, filters: Filters):
-        self._filters = filters
-        self._but_contains = Filters.model_validate({**filters.model_dump(), "contains": ""})
-        self._wanted = filters.contains.lower()
-        self._seen: dict[tuple[str, str], bool] = {}
+        self._name, self._site, self._region = filters.name.lower(), filters.site.lower(), filters.region.lower()
+        self._state, self._contains = filters.state.lower(), filters.contains.lower()
 
     def passes(self, row: NodeRow) -> bool:
-        """Tell whether a node passes; ``contains`` looks into its labels too, written as ``key=value``."""
-        told = {"name": row.name, "site": row.site, "region": row.region, "state": (node_state(row), row.role)}
-        if not self._wanted or not any(map(self._holds, row.labels.items())):
-            return self._filters.passes(**told, more=row.accelerator)
-        return self._but_contains.passes(**told)
-
-    def _holds(self, label: tuple[str, str]) -> bool:
-        known = self._seen.get(label)
-        if known is None:
-            known = self._seen[label] = self._wanted in f"{label[0]}={label[1]}".lower()
-        return known
+        """Tell whether a node passes."""
+        return (
+            (not self._state or self._state in (node_state(row), row.role))
+            and (not self._contains or self._contains in row.text)
+            and (not self._site or self._site == row.site.lower())
+            and (not self._region or self._region == row.region.lower())
+            and (not self._name or self._name == row.name.lower())
+        )
 
 
 def _by_cluster(inventories: Sequence[Inventory]) -> list[Inventory]:
@@ -260,7 +260,8 @@ def queues(inventories: Sequence[Inventory], filters: Filters) -> Listing:
             cells=lambda row: (row.namespace, row.name, row.cluster_queue, row.pending, row.admitted, row.active,
                                row.cluster),
             urgency=lambda row: (-row.pending, -row.admitted, row.namespace, row.name),
-            trouble=lambda row: f"{row.namespace}/{row.name} {row.pending} pending" if row.pending else "",
+            urgent=lambda: [row for row in found if row.pending],
+            label=lambda row: f"{row.namespace}/{row.name} {row.pending} pending",
         ),
         empty="No queue matches. Filters: namespace, state=busy|idle|active|stopped, contains.",
         notes=("The workloads of a queue: kind=queues name=<queue>.", *notes),
@@ -333,7 +334,8 @@ def deployments(inventories: Sequence[Inventory], filters: Filters, now: datetim
             key=lambda row: (row.cluster, row.namespace, row.name, row.kind),
             cells=lambda row: _deployment(row, now),
             urgency=lambda row: (row.ready, row.model, row.environment, row.namespace, row.name),
-            trouble=lambda row: "" if row.ready else f"{row.namespace}/{row.name}",
+            urgent=lambda: [row for row in found if not row.ready],
+            label=lambda row: f"{row.namespace}/{row.name}",
         ),
         empty="Nothing is deployed that matches. Filters: name (or model), namespace, team, "
         "state=ready|not-ready|dev|staging|production|cloud|edge, contains.",

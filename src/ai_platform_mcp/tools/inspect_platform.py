@@ -126,7 +126,8 @@ async def _inventory(params: InspectParams, readers: Readers) -> Result:
         )
     filters, now = _filters(params), readers.clock.now()
     if params.kind == "nodes":
-        named = [(each, row) for each in inventories for row in each.nodes if params.name and row.name == params.name]
+        name = params.name
+        named = [(each, row) for each in inventories for row in each.nodes if row.name == name] if name else []
         if len(named) == 1:
             [(inventory, row)] = named
             body = {**views.freshness(inventories)[0], **views.node_detail(row, inventory.node_use.get(row.name))}
