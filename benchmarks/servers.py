@@ -46,10 +46,14 @@ def compile_bytecode() -> None:
 class Server:
     """One server process and its pipe."""
 
-    def __init__(self, command: list[str], state: Path):
+    def __init__(self, command: list[str], state: Path, **settings: str):
         self.started = time.perf_counter()
         self._process = subprocess.Popen(
-            command, env=environment(state), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            env=environment(state) | settings,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         self._next = 0
 
@@ -121,9 +125,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(command: list[str], state: Path) -> Generator[Server]:
-    """Start a server and end it whatever happens."""
-    server = Server(command, state)
+def running(command: list[str], state: Path, **settings: str) -> Generator[Server]:
+    """Start a server with further environment variables and end it whatever happens."""
+    server = Server(command, state, **settings)
     try:
         yield server
     finally:
