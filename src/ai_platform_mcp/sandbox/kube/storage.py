@@ -230,10 +230,10 @@ class Storage:
             await anyio.to_thread.run_sync(self._database.close)
             self._database = None
 
-    def end_watches(self) -> None:
-        """End every open watch, so that a server can stop without waiting for its clients."""
-        for bucket in self.buckets.values():
-            for watcher in bucket.watchers:
+    def end_watches(self, bucket: str = "") -> None:
+        """End every open watch (of one kind only where named), so that a server can stop without waiting for its clients."""
+        for name, kept in self.buckets.items():
+            for watcher in kept.watchers if bucket in ("", name) else ():
                 watcher.close()
 
     def _open(self) -> list[tuple[str, str, str, bytes]]:

@@ -169,6 +169,9 @@ class Store:
         self.registry.remove_custom(dig(change.obj, "spec", "group"), dig(change.obj, "spec", "names", "plural"))
         if change.kind != "DELETED":
             self.registry.add(resources.custom(change.obj))
+        if change.before is not None and (change.kind == "DELETED" or change.before["spec"] != change.obj["spec"]):
+            # The real server sets up the storage of a changed definition anew, and ends what read from the old one.
+            self.storage.end_watches(name_of(change.obj))
 
     async def prepare(self) -> None:
         """Read the world back, furnish a new one, and finish what a stop left undone."""
