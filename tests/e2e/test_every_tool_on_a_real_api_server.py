@@ -156,9 +156,9 @@ async def test_a_field_of_another_manager_is_named_with_its_owner(platform: Plat
         await platform.call("deploy_model", model="vision-v2:3", environment="production", target="cloud")
     platform.server.apply(path, empty, manager="release-team")
 
-    assert caught.value.details["conflicts"] == [
-        {"manager": "release-team", "field": ".spec.predictor.model.storageUri"}
-    ]
+    (told,) = caught.value.details["conflicts"]
+    assert (told["manager"], told["field"]) == ("release-team", ".spec.predictor.model.storageUri")
+    assert told["since"] in caught.value.message
     free = await platform.call("deploy_model", model="vision-v2:3", environment="production", target="cloud")
     assert free.data["steps"][0]["action"] == "update", free.text
 
