@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ai_platform_mcp.core.facts import Facts, ObjectChange
 from ai_platform_mcp.core.plan import Apply, Commit, Diff, Draft, Precondition, SetAlias
 from ai_platform_mcp.manifests.gitops import as_commit
 
@@ -63,3 +65,48 @@ def test_the_commit_takes_the_place_of_the_first_applied_object_and_the_rest_sta
 def test_a_plan_that_applies_nothing_does_not_touch_git() -> None:
     draft = _draft(ALIAS)
     assert as_commit(draft, "op-1", GITOPS) is draft
+
+
+def _kept(repository: str | None, path: str | None = "./clusters", gitops: str = "committed") -> Draft:
+    change = ObjectChange.model_validate(
+        {
+            "action": "update",
+            "system": "kubernetes",
+            "kind": "ConfigMap",
+            "name": "a",
+            "namespace": "team-a",
+            "owner_team": None,
+            "gitops": gitops,
+            "gitops_tool": "flux",
+            "gitops_owner": "Kustomization flux-system/apps",
+            "gitops_repository": repository,
+            "gitops_path": path,
+        }
+    )
+    draft = _draft(_apply("a", "team-a", {}), ALIAS).model_copy(update={"facts": Facts(changes=(change,))})
+    return as_commit(draft, "op-1", GITOPS)
+
+
+@pytest.mark.parametrize("repository", ["https://example.com/clusters", "ssh://git@example.com/clusters.git", None])
+def test_what_a_reconciler_brings_from_our_repository_is_committed_there(repository: str | None) -> None:
+    draft = _kept(repository)
+    assert [row.gitops for row in draft.facts.changes] == ["committed"]
+    assert any("clusters/prod/team-a/configmap-a.yaml" in risk.text for risk in draft.risks)
+    assert {risk.severity for risk in draft.risks} == {"info"}
+
+
+def test_what_comes_from_another_repository_would_be_fought_over() -> None:
+    draft = _kept("https://example.com/other")
+    assert [row.gitops for row in draft.facts.changes] == ["reverted"]
+    assert any(risk.severity == "danger" and "https://example.com/other" in risk.text for risk in draft.risks)
+
+
+def test_a_file_outside_of_the_folder_that_is_reconciled_is_warned_of() -> None:
+    draft = _kept("https://example.com/clusters", "./apps")
+    assert [row.gitops for row in draft.facts.changes] == ["committed"]
+    assert any(risk.severity == "warning" and "./apps" in risk.text for risk in draft.risks)
+
+
+def test_a_direct_step_that_would_be_undone_stays_refused_beside_a_commit() -> None:
+    draft = _kept("https://example.com/clusters", gitops="reverted")
+    assert [row.gitops for row in draft.facts.changes] == ["reverted"]
