@@ -176,6 +176,7 @@ class App:
 
     def _options(self) -> GuardOptions:
         from ai_platform_mcp.core.guard import GuardOptions
+        from ai_platform_mcp.tools._review import review
 
         chosen = self.settings.guard
         return GuardOptions(
@@ -187,6 +188,7 @@ class App:
             reads_per_minute=chosen.reads_per_minute,
             writes_per_minute=chosen.writes_per_minute,
             rewrite=self._rewrite(),
+            review=review,
         )
 
     def _rewrite(self) -> Rewrite | None:

@@ -30,7 +30,7 @@ from ai_platform_mcp.core.errors import (
     ReadOnly,
 )
 from ai_platform_mcp.core.executor import Executor
-from ai_platform_mcp.core.judge import Judge, Judged, Rewrite, too_slow
+from ai_platform_mcp.core.judge import Judge, Judged, Review, Rewrite, too_slow
 from ai_platform_mcp.core.limits import Limiter, Turns
 from ai_platform_mcp.core.model import digest_of
 from ai_platform_mcp.core.plan import Plan
@@ -66,6 +66,7 @@ class GuardOptions:
     reads_per_minute: int = 600
     writes_per_minute: int = 60
     rewrite: Rewrite | None = None
+    review: Review | None = None
 
 
 class Guard:
@@ -79,7 +80,8 @@ class Guard:
         self.options = options or GuardOptions()
         self._executor = executor
         self._recorder = Recorder(readers.journal, readers.clock)
-        self._judge = Judge(readers, self.options.plan_lifetime, self.options.plan_seconds, self.options.rewrite)
+        chosen = self.options
+        self._judge = Judge(readers, chosen.plan_lifetime, chosen.plan_seconds, chosen.rewrite, chosen.review)
         self._limiter = Limiter(
             readers.journal,
             readers.clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -34,6 +34,9 @@ POLICY_SECONDS = 10.0
 Rewrite = Callable[[Draft, str], Draft]
 """Turns a dry-run draft of an operation into another way of making the same change, such as a commit."""
 
+Review = Callable[[Draft, Readers], Awaitable[Draft]]
+"""Adds to a dry-run draft what should be weighed of its manifests, as risks. Reads only, and changes nothing else."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -56,9 +59,17 @@ class Judged:
 class Judge:
     """Plans, dry-runs, seals and asks policy."""
 
-    def __init__(self, readers: Readers, lifetime: timedelta, seconds: float, rewrite: Rewrite | None = None):
+    def __init__(
+        self,
+        readers: Readers,
+        lifetime: timedelta,
+        seconds: float,
+        rewrite: Rewrite | None = None,
+        review: Review | None = None,
+    ):
         self._readers = readers
         self._rewrite = rewrite
+        self._review = review
         self._lifetime = lifetime
         self._seconds = seconds
 
@@ -120,6 +131,8 @@ class Judge:
             with anyio.fail_after(self._seconds):
                 proposed = await tool.plan(params, self._readers, context)
                 draft = await refine(proposed, self._readers.clusters, commits=self._rewrite is not None)
+                if self._review is not None:
+                    draft = await self._review(draft, self._readers)
         except TimeoutError:
             raise too_slow(tool.name, self._seconds) from None
         return seal(

@@ -20,8 +20,8 @@ from ai_platform_mcp.domain.lint.model import Finding
 
 LIMIT_CHARACTERS = 5_000_000
 """A text beyond this is refused: the largest object that etcd takes has 1.5 MB."""
-ROUNDS = 400
-"""How many fixes one document may get; each is one defect at one place."""
+ROUNDS = 100
+"""How often one document is judged anew: fixes that lie apart take one round, one that opens the way for another two."""
 
 
 class _Loader(tree.Loader):
@@ -154,42 +154,67 @@ class Fixed:
 
 
 def fix(document: Document, check: Check) -> Fixed:
-    """Write every certain fix that ``check`` finds into the document, one after the other, until none is left."""
+    """Write every certain fix that ``check`` finds into the document until none is left.
+
+    Fixes that touch nothing in common are written together and verified together; where that fails, one by one.
+    """
     result = Fixed(document)
     passed: set[tuple[str, str]] = set()
     for _ in range(ROUNDS):
-        finding = _next(check(result.document.data), passed)
-        if finding is None:
+        left = [
+            row for row in check(result.document.data) if row.fix == "certain" and (row.code, row.path) not in passed
+        ]
+        if not left:
             break
-        changed = _performed(result.document, finding)
-        if changed is None:
-            passed.add((finding.code, finding.path))
-            result.unwritten.append(finding)
-        else:
+        together = _apart(left)
+        changed = _performed(result.document, together) if len(together) > 1 else None
+        if changed is not None:
             result.document = changed
-            result.done.append(finding)
+            result.done += together
+            continue
+        for finding in together:
+            changed = _performed(result.document, [finding])
+            if changed is None:
+                passed.add((finding.code, finding.path))
+                result.unwritten.append(finding)
+            else:
+                result.document = changed
+                result.done.append(finding)
     return result
 
 
-def _next(findings: list[Finding], passed: set[tuple[str, str]]) -> Finding | None:
-    return next((row for row in findings if row.fix == "certain" and (row.code, row.path) not in passed), None)
+def _apart(findings: list[Finding]) -> list[Finding]:
+    """Return findings of which no two touch the same field, or one a field inside of another's; the first always."""
+    chosen: list[Finding] = []
+    touched: set[str] = set()
+    above: set[str] = set()
+    for finding in findings:
+        places = [place for edit in finding.edits for place in (edit.path, edit.to) if place.startswith("/")]
+        parents = {place[:end] for place in places for end, letter in enumerate(place) if letter == "/" and end}
+        if not (touched & {*places, *parents} or above & set(places)):
+            chosen.append(finding)
+            touched |= set(places)
+            above |= parents
+    return chosen
 
 
-def _performed(document: Document, finding: Finding) -> Document | None:
+def _performed(document: Document, findings: list[Finding]) -> Document | None:
+    """Return the document with the edits of all findings, None unless its text then says exactly what they mean."""
     wanted = copy.deepcopy(document.data)
+    performed = [edit for finding in findings for edit in finding.edits]
     try:
-        for edit in finding.edits:
+        for edit in performed:
             edits.apply(wanted, edit)
     except edits.NotApplicable:
         return None
-    if wanted == document.data:
+    if wanted == document.data and _same(wanted, document.data):
         return None
     if document.form == "json":
         text = _json_text(document.text, wanted)
         return replace(document, text=text, data=wanted, root=_json_places(text))
     text = document.text
     try:
-        for edit in finding.edits:
+        for edit in performed:
             text = surgery.rewrite(text, edit)
         changed = _document(text, document.line)
     except (surgery.Unwritable, yaml.YAMLError, ValueError):
