@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from kubernetes_servers import Server
+from kubernetes_servers import Server, write_config
 
 Say = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -113,21 +113,28 @@ def user_of(server: Server) -> tuple[str, ssl.SSLContext | None]:
 
 
 @asynccontextmanager
-async def front(server: Server, folder: Path, serving: ssl.SSLContext | None = None) -> AsyncIterator[Front]:
-    """Stand before a server, with TLS where ``serving`` is given; ``kubeconfig`` leads here with its token (plain only)."""
-    from kubernetes_servers import write_config
-
-    token, context = user_of(server)
-    standing = Front(str(server.http.base_url).rstrip("/"), context)
+async def before(
+    upstream: str, context: ssl.SSLContext | None = None, serving: ssl.SSLContext | None = None
+) -> AsyncIterator[Front]:
+    """Stand before any HTTP server, reached with ``context``, and serve TLS where ``serving`` is given."""
+    standing = Front(upstream.rstrip("/"), context)
     listening = await asyncio.start_server(standing.serve, "127.0.0.1", 0, ssl=serving)
     scheme = "https" if serving else "http"
     standing.url = f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    standing.kubeconfig = write_config(folder / "front.kubeconfig", standing.url, token)
     try:
         yield standing
     finally:
         listening.close()
         await standing.cut()
+
+
+@asynccontextmanager
+async def front(server: Server, folder: Path, serving: ssl.SSLContext | None = None) -> AsyncIterator[Front]:
+    """Stand before an API server; ``kubeconfig`` leads here with its administrator's token (plain only)."""
+    token, context = user_of(server)
+    async with before(str(server.http.base_url), context, serving) as standing:
+        standing.kubeconfig = write_config(folder / "front.kubeconfig", standing.url, token)
+        yield standing
 
 
 def page(code: int, body: bytes = b"<html>gateway</html>", kind: str = "text/html", *extra: str) -> Say:

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx
 
+from ai_platform_mcp.adapters.http_clock import retry_after
 from ai_platform_mcp.core.errors import (
     DeadlineExceeded,
     Forbidden,
@@ -24,16 +25,22 @@ from ai_platform_mcp.core.errors import (
 from ai_platform_mcp.core.redact import untrusted
 
 MAX_BYTES = 8 * 1024 * 1024
-_RETRIED = frozenset({429, 502, 503})
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+_LONGEST_WAIT = 3.0
+"""A ``Retry-After`` beyond this many seconds is not waited for: the caller is told instead."""
 Pairs = Sequence[tuple[str, str]]
 
 
 class _TryAgain(Exception):
-    """The server could not be reached or is shedding load: the same request may succeed a moment later."""
+    """The server could not be reached, broke off or sheds load: the same question may be answered a moment later.
 
-    def __init__(self, failure: PlatformError) -> None:
+    ``wait``: seconds that the server asks for, None where it names none.
+    """
+
+    def __init__(self, failure: PlatformError, wait: float | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.wait = wait
 
 
 class PrometheusClient:
@@ -104,10 +111,17 @@ class PrometheusClient:
         import stamina
 
         token = await self._token()
+        deadline = anyio.current_time() + self._seconds
+
+        def again(problem: Exception) -> bool | float:
+            if not isinstance(problem, _TryAgain) or problem.wait is None:
+                return isinstance(problem, _TryAgain)
+            return problem.wait if problem.wait < min(_LONGEST_WAIT, deadline - anyio.current_time()) else False
+
         try:
             with anyio.fail_after(self._seconds):
                 async for attempt in stamina.retry_context(
-                    on=_TryAgain, attempts=3, timeout=self._seconds, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
+                    on=again, attempts=3, timeout=None, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
                 ):
                     with attempt:
                         return await self._once(method, path, pairs, token)
@@ -131,11 +145,15 @@ class PrometheusClient:
             async with self._client().stream(method, self._url + path, headers=headers, **given) as response:
                 body = await self._body(response)
         except httpx.ConnectError as error:
+            if "CERTIFICATE" in str(error):
+                raise self._distrusted(str(error)) from error
             raise _TryAgain(self._unreachable()) from error
         except httpx.TimeoutException:
             raise
+        except httpx.DecodingError as error:
+            raise self._nonsense("its compression is broken") from error
         except httpx.HTTPError as error:
-            raise self._nonsense(f"the connection broke ({type(error).__name__})") from error
+            raise _TryAgain(self._nonsense(f"the connection broke ({type(error).__name__})")) from error
         if response.status_code == 405 and method == "POST":  # some proxies let only GET through
             return await self._once("GET", path, pairs, token)
         return self._data(response, body)
@@ -162,7 +180,8 @@ class PrometheusClient:
         if status in (401, 403):
             raise Forbidden(
                 f"Prometheus at {self._url} refuses us ({status}).",
-                cause=error,
+                cause=error
+                or ("The token is missing, wrong or expired." if status == 401 else "The token lacks rights."),
                 remedy="Check prometheus.token_file or prometheus.token_env, and the rights of that token.",
             )
         if kind == "timeout":
@@ -170,7 +189,8 @@ class PrometheusClient:
                 "Prometheus gave up on the query.", cause=error, remedy="Ask for a shorter window or fewer series."
             )
         if status in _RETRIED:
-            raise _TryAgain(self._busy(status))
+            wait = retry_after(response.headers)
+            raise _TryAgain(self._busy(status, wait, error), wait)
         if document is None:
             what = "a body that is not JSON" if status == 200 else f"status {status} without a Prometheus error"
             raise self._nonsense(f"it answers {what} ({untrusted(response.headers.get('content-type', '?'), 60)})")
@@ -221,13 +241,25 @@ class PrometheusClient:
             remedy="Check prometheus.url and that the server runs; `platform doctor` shows both.",
         )
 
-    def _busy(self, status: int) -> PlatformError:
+    def _distrusted(self, why: str) -> Unavailable:
+        return Unavailable(
+            f"Prometheus at {self._url} shows a certificate that is not trusted; nothing was sent to it.",
+            cause=untrusted(why),
+            remedy="Renew the certificate if it expired, check this machine's clock, or let SSL_CERT_FILE name its authority.",
+        )
+
+    def _busy(self, status: int, wait: float | None, error: str) -> PlatformError:
+        remedy = f"Try again in {wait:g} s." if wait else "Try again in a moment."
         if status == 429:
-            return RateLimited(f"Prometheus at {self._url} sheds load (429).", remedy="Try again in a moment.")
+            return RateLimited(
+                f"Prometheus at {self._url} sheds load (429).",
+                cause=error or "It, or a gateway before it, limits how often it is asked.",
+                remedy=remedy,
+            )
         return Unavailable(
             f"Prometheus at {self._url} is not ready ({status}).",
-            cause="It is starting, overloaded, or its proxy has no healthy backend.",
-            remedy="Try again in a moment.",
+            cause=error or "It is starting, overloaded, or its proxy has no healthy backend.",
+            remedy=remedy,
         )
 
     def _nonsense(self, what: str) -> Unavailable:
