@@ -232,19 +232,18 @@ async def test_what_does_not_exist_is_refused_with_what_does(
     assert said in caught.value.remedy  # type: ignore[attr-defined]
 
 
-async def test_with_several_clusters_the_target_must_be_named(platform: Platform, monkeypatch: pytest.MonkeyPatch):
+async def test_where_several_clusters_have_the_role_one_must_be_named(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+):
     async def two() -> list[ClusterInfo]:
         return [ClusterInfo(name="sandbox", sandbox=True), ClusterInfo(name="other", role="edge")]
 
     monkeypatch.setattr(platform.readers.clusters, "clusters", two)
-    for tool, arguments in (
-        ("deploy_model", {"model": "vision-v2"}),
-        ("request_gpu", {"purpose": "serve"}),
-        ("trigger_retraining", {"model": "vision-v2"}),
-    ):
-        with pytest.raises(InvalidInput, match="Which cluster") as caught:
-            await platform.call(tool, **arguments)
-        assert "sandbox" in caught.value.remedy
+    with pytest.raises(InvalidInput, match="Which cluster") as caught:
+        await platform.call("deploy_model", model="vision-v2")
+    assert "sandbox" in caught.value.remedy
+    answer = await platform.call("deploy_model", model="vision-v2", target="cloud")
+    assert {row["cluster"] for row in answer.data["targets"]} == {"sandbox"}
 
 
 async def test_what_was_just_trained_is_registered_and_deployed_to_both_places(platform: Platform):

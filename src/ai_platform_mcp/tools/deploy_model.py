@@ -18,13 +18,15 @@ from ai_platform_mcp.domain.targets import Choice, Side, allowed_region, choose_
 from ai_platform_mcp.domain.versions import PRODUCTION_ALIAS
 from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests import kserve
-from ai_platform_mcp.manifests.common import Capabilities, Compute, Origin
+from ai_platform_mcp.manifests.common import Compute, Origin
 from ai_platform_mcp.tools._accelerators import Placed, find_pool
+from ai_platform_mcp.tools._cloud import CloudPart, LiveService, Size, strategy_of
+from ai_platform_mcp.tools._halves import Half, Wish, read_halves
 from ai_platform_mcp.tools._language import LiveLanguageService, language_part, read_service
 from ai_platform_mcp.tools._models import Chosen, choose_version
-from ai_platform_mcp.tools._reading import Place, capabilities, find_place, inventory_evidence, read_inventory
+from ai_platform_mcp.tools._reading import Place, inventory_evidence
 from ai_platform_mcp.tools._rollout import EdgePart, Fleet, edge_part, read_fleet
-from ai_platform_mcp.tools._serving import CloudPart, LiveService, Size, cloud_part, strategy_of
+from ai_platform_mcp.tools._serving import cloud_part
 from ai_platform_mcp.tools._signals import p95_ms
 from ai_platform_mcp.tools._sizing import cost_of, need_of, replicas_of
 
@@ -61,13 +63,17 @@ class _World:
     """What was read to plan one deployment."""
 
     params: DeployModelParams
-    where: Place
+    cloud: Half
+    edge: Half
     chosen: Chosen
-    inventory: Inventory
-    can: Capabilities
     service: LiveService
     fleet: Fleet
     origin: Origin
+
+    @property
+    def where(self) -> Place:
+        """Where it is about, in general: both halves are of one team and environment."""
+        return self.edge.where if self.cloud.problem else self.cloud.where
 
 
 class DeployModel:
@@ -102,26 +108,24 @@ class DeployModel:
 
 
 async def _read(params: DeployModelParams, readers: Readers, context: PlanContext) -> _World:
-    where = await find_place(
-        readers,
-        context,
+    chosen = await choose_version(readers, params.model, params.environment, context.now)
+    wish = Wish(
+        model=chosen.name,
+        roles=("cloud", "edge") if params.target == "auto" else (params.target,),
+        environment=params.environment,
         cluster=params.cluster,
         namespace=params.namespace,
-        environment=params.environment,
-        role=None if params.target == "auto" else params.target,
     )
-    chosen = await choose_version(readers, params.model, params.environment, context.now)
-    inventory = await read_inventory(readers, where.cluster.name)
-    can = await capabilities(readers, where.cluster.name)
-    service = await read_service(readers, where, chosen, can, params.runtime)
+    cloud, edge = await read_halves(readers, context, wish)
+    service = await read_service(readers, cloud.where, chosen, cloud.can, params.runtime)
+    where = edge.where if cloud.problem else cloud.where
     return _World(
         params=params,
-        where=where,
+        cloud=cloud,
+        edge=edge,
         chosen=chosen,
-        inventory=inventory,
-        can=can,
         service=service,
-        fleet=await read_fleet(readers, where, inventory, chosen, params.sites, params.regions),
+        fleet=await read_fleet(readers, edge.where, edge.inventory, chosen, params.sites, params.regions),
         origin=Origin(
             model=chosen.name,
             version=chosen.version.version,
@@ -134,28 +138,25 @@ async def _read(params: DeployModelParams, readers: Readers, context: PlanContex
 
 
 async def _cloud_side(world: _World, readers: Readers) -> Side:
-    cluster = world.where.cluster
-    problem = ""
-    if cluster.role == "edge":
-        problem = f"The cluster {cluster.name} is for the edge only."
-    elif not (isinstance(world.service, LiveLanguageService) or world.can.serves(kserve.API, "InferenceService")):
+    cluster = world.cloud.where.cluster
+    problem = world.cloud.obstacle("cloud")
+    served = isinstance(world.service, LiveLanguageService) or world.cloud.can.serves(kserve.API, "InferenceService")
+    if not problem and not served:
         problem = f"The cluster {cluster.name} does not serve KServe's InferenceService."
-    elif world.params.regions and not _cloud_regions(world):
+    if not problem and world.params.regions and not _cloud_regions(world):
         problem = f"No cloud node of {cluster.name} is in {', '.join(world.params.regions)}."
     return Side(available=problem, regions=_cloud_regions(world), p95_ms=await _p95(world, readers, "cloud"))
 
 
 async def _edge_side(world: _World, readers: Readers) -> Side:
-    cluster, fleet = world.where.cluster, world.fleet
-    problem = ""
-    if cluster.role == "cloud":
-        problem = f"The cluster {cluster.name} is for the cloud only."
-    elif not world.can.serves(edge_manifests.API, "EdgeRollout"):
+    cluster, fleet = world.edge.where.cluster, world.fleet
+    problem = world.edge.obstacle("edge")
+    if not problem and not world.edge.can.serves(edge_manifests.API, "EdgeRollout"):
         problem = f"The cluster {cluster.name} does not serve EdgeRollout."
-    elif world.chosen.facts.digest is None:
+    if not problem and world.chosen.facts.digest is None:
         problem = "Nothing pins the version by digest, and edge sites activate nothing else."
     nodes = {row.node for row in fleet.members}
-    memory = [int(text) for node in world.inventory.nodes if node.name in nodes
+    memory = [int(text) for node in world.edge.inventory.nodes if node.name in nodes
               and (text := node.labels.get("nvidia.com/gpu.memory", "")).isdigit()]  # fmt: skip
     return Side(
         available=problem,
@@ -169,8 +170,8 @@ async def _edge_side(world: _World, readers: Readers) -> Side:
 
 def _cloud_regions(world: _World) -> tuple[str, ...]:
     """Return the regions where this cluster has cloud nodes, narrowed to those asked for."""
-    found = {node.region for node in world.inventory.nodes if node.role == "cloud" and node.ready and node.region}
-    found |= {world.where.cluster.region} - {""}
+    found = {node.region for node in world.cloud.inventory.nodes if node.role == "cloud" and node.ready and node.region}
+    found |= {world.cloud.where.cluster.region} - {""}
     asked = world.params.regions
     return tuple(sorted(region for region in found if not asked or region.startswith(asked)))
 
@@ -189,14 +190,14 @@ async def _pool(world: _World, readers: Readers, context: PlanContext) -> tuple[
     need, why = need_of(
         world.chosen,
         world.service,
-        world.inventory,
+        world.cloud.inventory,
         accelerator=world.params.accelerator,
         nodes=_replicas(world)[1],
         regions=regions if asked else (),
     )
     if need is None:
         return None, ""
-    return (await find_pool(readers, world.where, need, context.now)).outside_of_queues(), why
+    return (await find_pool(readers, world.cloud.where, need, context.now)).outside_of_queues(), why
 
 
 def _replicas(world: _World) -> tuple[int, int]:
@@ -205,7 +206,7 @@ def _replicas(world: _World) -> tuple[int, int]:
 
 def _canary_percent(world: _World) -> int:
     asked = world.params.canary_percent
-    return FIRST_STEP_PERCENT[world.where.environment] if asked is None else asked
+    return FIRST_STEP_PERCENT[world.cloud.where.environment] if asked is None else asked
 
 
 async def _cloud(world: _World, readers: Readers, placed: Placed | None, why: str) -> CloudPart:
@@ -215,13 +216,13 @@ async def _cloud(world: _World, readers: Readers, placed: Placed | None, why: st
     percent, force = _canary_percent(world), world.params.force
     if isinstance(world.service, LiveLanguageService):
         part = language_part(
-            world.where, world.chosen, world.service, size, percent=percent, force=force, can=world.can,
+            world.cloud.where, world.chosen, world.service, size, percent=percent, force=force, can=world.cloud.can,
             origin=world.origin,
         )  # fmt: skip
         return replace(part, reasons=(*part.reasons, why))
     return await cloud_part(
-        readers, world.where, world.chosen, world.service, size, percent=percent, runtime=world.params.runtime,
-        force=force, can=world.can, origin=world.origin,
+        readers, world.cloud.where, world.chosen, world.service, size, percent=percent, runtime=world.params.runtime,
+        force=force, can=world.cloud.can, origin=world.origin,
     )  # fmt: skip
 
 
@@ -231,7 +232,9 @@ def _region_pin(world: _World) -> dict[str, str]:
     if not world.params.regions and not residency:
         return {}
     allowed = [region for region in _cloud_regions(world) if allowed_region(region, residency)]
-    nodes = [node.region for node in world.inventory.nodes if node.role == "cloud" and node.ready and node.schedulable]
+    nodes = [
+        node.region for node in world.cloud.inventory.nodes if node.role == "cloud" and node.ready and node.schedulable
+    ]
     best = max(allowed, key=lambda region: (nodes.count(region), region), default="")
     return {REGION_LABEL: best} if best else {}
 
@@ -240,8 +243,8 @@ def _cloud_target(world: _World, cloud: CloudPart, placed: Placed | None) -> Tar
     if placed is not None:
         return placed.target()
     pinned = section(cloud.step.manifest, "spec", "predictor", "nodeSelector").get(REGION_LABEL, "")
-    rows = [node for node in world.inventory.nodes if pinned and node.region == pinned]
-    return world.where.target(region=str(pinned), cloud=rows[0].cloud if rows else "")
+    rows = [node for node in world.cloud.inventory.nodes if pinned and node.region == pinned]
+    return world.cloud.where.target(region=str(pinned), cloud=rows[0].cloud if rows else "")
 
 
 # --------------------------------------------------------------------------------------------------------------- edge
@@ -251,13 +254,13 @@ async def _edge(world: _World, readers: Readers) -> EdgePart:
     asked = world.params.canary_percent
     return await edge_part(
         readers,
-        world.where,
+        world.edge.where,
         world.chosen,
         world.fleet,
         percent=EDGE_CANARY_PERCENT if asked is None else asked,
         runtime=world.params.runtime,
         force=world.params.force,
-        can=world.can,
+        can=world.edge.can,
         origin=world.origin,
     )
 
@@ -291,7 +294,7 @@ def _draft(
             *(placed.risks() if placed else ()),
             *(edge.risks if edge else ()),
         ),
-        evidence=(world.chosen.evidence(), inventory_evidence(world.inventory)),
+        evidence=(world.chosen.evidence(), *(inventory_evidence(row) for row in _inventories(world))),
         reasons=(
             *choice.reasons,
             *(cloud.reasons if cloud else ()),
@@ -337,7 +340,20 @@ def _summary(world: _World, choice: Choice, rollout: RolloutFacts) -> str:
         "canary": f"{rollout.first_step_percent} % first, {rollout.current_version} keeps the rest",
         "all_at_once": f"replaces {rollout.current_version} at once",
     }.get(rollout.strategy, rollout.strategy)
-    return f"Deploy {what} to {places} in {world.where.namespace.name} ({world.where.environment}); {how}."
+    return f"Deploy {what} to {places} in {_place_name(world, choice)} ({world.where.environment}); {how}."
+
+
+def _place_name(world: _World, choice: Choice) -> str:
+    """Return the namespace; with their clusters where the halves could be apart."""
+    halves = [world.edge.where if target == "edge" else world.cloud.where for target in choice.targets]
+    if not world.cloud.problem and not world.edge.problem and world.cloud.where == world.edge.where:
+        return world.where.namespace.name
+    return " and ".join(f"{half.namespace.name} of cluster {half.cluster.name}" for half in halves)
+
+
+def _inventories(world: _World) -> tuple[Inventory, ...]:
+    """Return what was read, once where both halves are in one cluster."""
+    return tuple({row.inventory.cluster: row.inventory for row in (world.cloud, world.edge)}.values())
 
 
 def _risks(world: _World) -> tuple[Risk, ...]:
@@ -356,7 +372,8 @@ def _risks(world: _World) -> tuple[Risk, ...]:
         found.append(Risk(severity="warning", text=f"{chosen.version.version} is not the {PRODUCTION_ALIAS}."))
     if live is not None and "aiplatform.dev/model" not in labels_of(live):
         found.append(Risk(severity="warning", text="The InferenceService that is there was not made by this platform."))
-    if world.inventory.stale:
-        text = f"The inventory is {world.inventory.age_seconds} s old."
-        found.append(Risk(severity="warning", text=text))
+    for inventory in _inventories(world):
+        if inventory.stale:
+            text = f"The inventory of {inventory.cluster} is {inventory.age_seconds} s old."
+            found.append(Risk(severity="warning", text=text))
     return tuple(found)
