@@ -24,9 +24,7 @@ from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.refine import refine
 from ai_platform_mcp.core.tool import Caller
 from kubernetes_servers import Server
-
-from .conftest import WallClock, config_for, stamp
-from .identities import (
+from support.identities import (
     API_AUDIENCE,
     ISSUER,
     RBAC,
@@ -39,6 +37,8 @@ from .identities import (
     kubeconfig,
     rule,
 )
+
+from .conftest import WallClock, config_for, stamp
 
 _numbers = itertools.count(1)
 CONFIG_MAPS = rule("", "configmaps", "get list create patch delete")

@@ -15,9 +15,9 @@ from ai_platform_mcp.core.acting import acting_for
 from ai_platform_mcp.core.rows import Inventory
 from ai_platform_mcp.core.tool import Caller
 from kubernetes_servers import Server
+from support.identities import caller, grant, group, rule
 
 from .conftest import WallClock, config_for
-from .identities import caller, grant, group, rule
 
 _numbers = itertools.count(1)
 KUEUE = "/apis/kueue.x-k8s.io/v1beta2"

@@ -16,7 +16,7 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GROUP = "rbac.authorization.k8s.io"
 ISSUER = "https://login.example.org"
 API_AUDIENCE = "https://kubernetes.default.svc"
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "identity.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "identity.md"
 
 
 def caller(name: str, team: str, *, token: str = "", **more: Any) -> Caller:
