@@ -221,6 +221,33 @@ def test_the_doctor_names_every_gap_of_a_platform_that_is_half_configured(termin
     assert {row["state"] for row in half.json("doctor")["checks"]} == {"ok", "gap"}
 
 
+def test_the_doctor_tells_every_cluster_whether_or_not_it_answers(terminal: Terminal, tmp_path: Path) -> None:
+    live = Path(terminal.json("sandbox", "status")["kubeconfig"])
+    text = live.read_text()
+    port = text.split("https://127.0.0.1:")[1].split()[0].strip("'\"")
+    dead = tmp_path / "dead"
+    dead.write_text(text.replace(f":{port}", ":9"))
+    path = tmp_path / "platform.yaml"
+    path.write_text(
+        f"clusters:\n- {{name: stores, kubeconfig: {dead}, role: edge, region: eu-west-1}}\n"
+        f"- {{name: east, kubeconfig: {live}, role: cloud, cloud: aws, region: us-east-1, facts: {{protected: true}}}}\n"
+    )
+    several = Terminal(tmp_path / "state", tmp_path, AI_PLATFORM_CONFIG=str(path))
+    done = several.run("--output", "json", "doctor")
+    assert done.code == 1
+    rows = {row["what"]: row for row in done.data["checks"]}
+    assert [name for name in rows if name.startswith("cluster ")] == ["cluster stores", "cluster east"]
+    stores, east = rows["cluster stores"], rows["cluster east"]
+    assert stores["state"] == "bad" and stores["found"].startswith("edge, eu-west-1: ") and stores["remedy"]
+    assert stores["about"] == {
+        "cluster": "stores", "role": "edge", "cloud": "", "region": "eu-west-1", "reachable": "no",
+    }  # fmt: skip
+    assert east["found"] == f"Kubernetes {east['about']['version']}; cloud, aws us-east-1, protected"
+    assert east["about"]["reachable"] == "yes"
+    assert "InferenceService" in rows["east: APIs"]["found"] and "EdgeRollout" not in rows["east: APIs"]["found"]
+    assert "kueue.x-k8s.io/v1beta2/ClusterQueue" in rows["east: APIs"]["about"]["served"].split()
+
+
 def test_the_doctor_says_what_cannot_be_reached(terminal: Terminal, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     shutil.copy(terminal.json("sandbox", "status")["kubeconfig"], kubeconfig)

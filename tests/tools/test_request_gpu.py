@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 
 from ai_platform_mcp.core.errors import Denied, InvalidInput, NotFound
@@ -127,3 +128,41 @@ async def test_what_was_committed_this_month_is_taken_off_the_budget(platform: P
     job = await platform.get("batch/v1", "Job", name, "vision-dev")
     assert job is not None
     await platform_delete(platform, job)
+
+
+async def admitted_on(platform: Platform, name: str) -> str:
+    """The flavor that Kueue admitted a Job on, once it has."""
+    job = await platform.get("batch/v1", "Job", name, "vision-dev")
+    assert job is not None
+    label = f"kueue.x-k8s.io/job-uid={job['metadata']['uid']}"
+    with anyio.fail_after(60):
+        while True:
+            page = await platform.readers.clusters.list(
+                "sandbox", "kueue.x-k8s.io/v1beta2", "Workload", namespace="vision-dev", labels=label
+            )
+            rows = [row for item in page.items for row in item.get("status", {}).get("admission", {}).values()]
+            for row in rows:
+                if isinstance(row, list):
+                    return row[0]["flavors"]["nvidia.com/gpu"]
+            await anyio.sleep(0.1)
+
+
+async def test_work_that_was_planned_for_a_pool_spills_to_the_next_when_that_one_fills(platform: Platform):
+    small = {"purpose": "batch", "accelerator": "h100", "count": 8, "hours": 1}
+    planned = await platform.call("request_gpu", **small)
+    assert planned.data["cost"]["hourly_cents"] == 8 * 1229 and planned.data["cost"]["at_most"] is True
+    assert "cost: at most $98.32 per hour" in planned.text
+    assert {row["cloud"] for row in planned.data["targets"]} == {"gcp", "azure"}
+    assert any("Admitted now on gcp-h100" in row and "azure-h100" in row for row in planned.data["reasons"])
+    names: list[str] = []
+    for arguments in ({**small, "nodes": 4}, {**small, "plan_id": planned.data["plan_id"]}):
+        done = await platform.call("request_gpu", **arguments, mode="apply")
+        assert done.data["status"] == "applied", done.text
+        names.append(done.data["steps"][0]["title"].split()[2])
+        job = await platform.get("batch/v1", "Job", names[-1], "vision-dev")
+        assert job is not None
+    assert [await admitted_on(platform, name) for name in names] == ["gcp-h100", "azure-h100"]
+    for name in names:
+        job = await platform.get("batch/v1", "Job", name, "vision-dev")
+        assert job is not None
+        await platform_delete(platform, job)

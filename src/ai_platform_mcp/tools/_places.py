@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import anyio
 
-from ai_platform_mcp.core.errors import NotFound, PlatformError, Unavailable
+from ai_platform_mcp.core.errors import Forbidden, NotFound, PlatformError, Unavailable
 from ai_platform_mcp.core.inventories import read_inventories
 from ai_platform_mcp.core.plan import Risk
 from ai_platform_mcp.core.ports import Readers
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A cluster that does not come into question. ``unseen``: it did not answer, so that nothing is known of it."""
+    """A cluster that does not come into question. ``unseen``: it could not be read, so that nothing is known of it."""
 
     cluster: str
     why: str
@@ -57,7 +57,7 @@ class Places:
     def unseen_risk(self, what: str) -> tuple[Risk, ...]:
         """Return the warning that ``what`` could be on a cluster that did not answer."""
         names = ", ".join(row.cluster for row in self.passed_over if row.unseen)
-        text = f"{what} on {names} would not be seen: no answer from there."
+        text = f"{what} on {names} would not be seen: nothing can be read there."
         return (Risk(severity="warning", text=text),) if names else ()
 
 
@@ -114,7 +114,7 @@ async def _ask(names: list[str], work: Callable[[str], Awaitable[T]]) -> tuple[d
             failed[name] = PassedOver(name, f"no answer within {PLACE_SECONDS:g} s", unseen=True)
         except PlatformError as error:
             why = clip(" ".join(part for part in (error.message, error.cause) if part), REASON)
-            failed[name] = PassedOver(name, why.rstrip("."), unseen=isinstance(error, Unavailable))
+            failed[name] = PassedOver(name, why.rstrip("."), unseen=isinstance(error, Unavailable | Forbidden))
 
     async with anyio.create_task_group() as group:
         for name in names:
@@ -130,7 +130,7 @@ def _some(places: Places) -> Places:
     cause = " ".join(places.reasons())
     if any(row.unseen for row in places.passed_over):
         raise Unavailable(
-            "No cluster that could do this answers.", cause=cause, remedy="Run `platform doctor`, and try again."
+            "No cluster that could do this can be read.", cause=cause, remedy="Run `platform doctor`, and try again."
         )
     raise NotFound("No cluster can do this.", cause=cause, remedy="Remove one of these obstacles, or pass cluster.")
 

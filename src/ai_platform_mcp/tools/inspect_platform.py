@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, ClassVar, Literal
 
 import anyio
@@ -130,7 +131,7 @@ async def _inventory(params: InspectParams, readers: Readers) -> Result:
         named = [(each, row) for each in inventories for row in each.nodes if row.name == name] if name else []
         if len(named) == 1:
             [(inventory, row)] = named
-            body = {**views.freshness(inventories)[0], **views.node_detail(row, inventory.node_use.get(row.name))}
+            body = {**_freshness(inventory), **views.node_detail(row, inventory.node_use.get(row.name))}
             return detail_result("node", params.name, body, verbose=params.verbose)
         return _listed(views.nodes(inventories, filters, now), params)
     if params.kind == "gpu_pools":
@@ -139,6 +140,12 @@ async def _inventory(params: InspectParams, readers: Readers) -> Result:
         listing = views.workloads(inventories, filters, now) if params.name else views.queues(inventories, filters)
         return _listed(listing, params)
     return await _deployments(params, readers, inventories, filters)
+
+
+def _freshness(inventory: Inventory) -> dict[str, object]:
+    """Return how old one thing is that is told in full, and what is wrong with its cluster."""
+    facts, notes = views.freshness([inventory])
+    return {**facts, "notes": list(notes)} if notes else facts
 
 
 async def _priced(inventories: Sequence[Inventory], readers: Readers) -> tuple[Inventory, ...]:
@@ -150,14 +157,14 @@ async def _deployments(
     params: InspectParams, readers: Readers, inventories: Sequence[Inventory], filters: Filters
 ) -> Result:
     named = [
-        row
+        (inventory, row)
         for inventory in inventories
         for row in inventory.deployments
         if params.name == row.name and params.namespace in ("", row.namespace)
     ]
     if len(named) == 1:
-        row = named[0]
-        body = {**views.freshness(inventories)[0], **row.model_dump(mode="json", exclude_defaults=True)}
+        [(inventory, row)] = named
+        body = {**_freshness(inventory), **row.model_dump(mode="json", exclude_defaults=True)}
         body["message"] = views.said(row.message)
         live = await _object(row, readers)
         body["progress"] = progress_of(live).model_dump(exclude_defaults=True)
@@ -173,9 +180,11 @@ _VERSIONS = {"InferenceService": (kserve.API,), llm.KIND: llm.APIS, "EdgeRollout
 
 
 async def _object(row: DeploymentRow, readers: Readers) -> type_json | None:
-    for version in _VERSIONS[row.kind]:
-        if await readers.clusters.serves(row.cluster, version, row.kind):
-            return await readers.clusters.get(row.cluster, version, row.kind, row.name, row.namespace)
+    """Return the live object, None where it is gone or its cluster does not answer: the row is told all the same."""
+    with suppress(PlatformError):
+        for version in _VERSIONS[row.kind]:
+            if await readers.clusters.serves(row.cluster, version, row.kind):
+                return await readers.clusters.get(row.cluster, version, row.kind, row.name, row.namespace)
     return None
 
 

@@ -53,7 +53,7 @@ class RequestGpu:
     name: ClassVar[str] = "request_gpu"
     title: ClassVar[str] = "Request accelerators"
     description: ClassVar[str] = (
-        "Run a job on GPUs or TPUs through Kueue, in the cheapest fitting pool that starts soonest. "
+        "Run a job on GPUs or TPUs through Kueue, in the cheapest fitting pool of all clusters that starts soonest. "
         "Says price, queue forecast and alternatives."
     )
     params: ClassVar[type[WriteParams]] = RequestGpuParams
