@@ -31,7 +31,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _MISSING_WAIT = 60.0
 _STUMBLES = 3
 """Failures in a row, without an event between them, after which everything is read again."""
-_SLICE_SECONDS = 0.004
+_SLICE_SECONDS = 0.002
 """Work on objects gives way to everything else after this long."""
 _INITIAL_END = "k8s.io/initial-events-end"
 
