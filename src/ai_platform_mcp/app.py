@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
     from ai_platform_mcp.core.guard import Guard, GuardOptions
     from ai_platform_mcp.core.judge import Rewrite
+    from ai_platform_mcp.core.plan import Draft
     from ai_platform_mcp.core.ports import Clock, PlatformFacts, Readers
     from ai_platform_mcp.core.records import ApprovalRecord, Operation
     from ai_platform_mcp.core.rows import ClusterInfo
@@ -196,9 +197,14 @@ class App:
         if gitops is None:
             return None
         from ai_platform_mcp.manifests.gitops import as_commit
+        from ai_platform_mcp.tools._reconciling import with_reconciler
 
         where = gitops.model_dump()
-        return lambda draft, operation_id: as_commit(draft, operation_id, where)
+
+        async def rewrite(draft: Draft, operation_id: str, readers: Readers) -> Draft:
+            return await with_reconciler(as_commit(draft, operation_id, where), readers.clusters, where)
+
+        return rewrite
 
     def _clusters(self, box: Status | None) -> list[ClusterConfig]:
         from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig

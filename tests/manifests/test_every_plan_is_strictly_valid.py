@@ -12,13 +12,10 @@ import strict_manifests as s
 from ai_platform_mcp.core.errors import CapabilityMissing, Conflict, InvalidInput, NotFound
 from ai_platform_mcp.core.plan import Apply, Draft, Submit
 from ai_platform_mcp.core.rows import VersionRow
-from ai_platform_mcp.core.tool import WriteTool
 from ai_platform_mcp.manifests import argo, edge, kserve, kueue, llm, routing, trainer
 from ai_platform_mcp.manifests.common import Capabilities, Origin
-from ai_platform_mcp.tools import CATALOGUE
-from support.in_memory import context, readers, version_row
+from support.plans import GOLDEN, MODELS, plan
 
-TOOLS = {tool.name: tool for tool in CATALOGUE if isinstance(tool, WriteTool)}
 many = settings(max_examples=60, deadline=None)
 
 LLM_NEW, LLM_OLD = (f"{api}/{llm.KIND}" for api in llm.APIS)
@@ -34,50 +31,11 @@ OPTIONAL = (KUEUE_NEW, KUEUE_OLD, *({kind} for kind in (
     LLM_NEW, LLM_OLD, KNATIVE, KEDA, ROUTE, POOL, TRAIN, TORCH, RAY, FLOW, INFERENCE, ROLLOUT,
 )))  # fmt: skip
 
-PROGRAM = {
-    "image": "r/train@sha256:" + "3f" * 32,
-    "command": ["python", "t.py", "--all; rm"],
-    "hours": 6,
-    "checkpoint": True,
-}
-GOLDEN = {
-    "finetune": {**PROGRAM, "runtime": "torch-distributed", "accelerator": "a100", "count": 8},
-    "ray": {**PROGRAM, "ray": "2.50.0", "accelerator": "h100", "nodes": 2},
-    "flow": {**PROGRAM, "workflow": "golden"},
-}
-TEMPLATE = argo.workflow_template(
-    "golden", "vision-dev",
-    argo.GoldenPath(
-        train=argo.Stage(image="i"), evaluate=argo.Stage(image="i"), registration=argo.Stage(image="i"),
-        service_account="golden",
-    ),
-    ("model",), Origin(), s.EVERYTHING,
-)  # fmt: skip
-SCALING = {
-    "prometheus_url": "http://prometheus.monitoring:9090",
-    "query": 'sum(rate(gateway_requests_total{model="$model",namespace="$namespace"}[2m]))',
-    "per_replica": 5,
-}
-MODELS = (
-    version_row("plain", "1"),
-    version_row("plain", "2"),
-    version_row("large", "1", format="huggingface", task="text-generation", size_mib=71_000),
-    version_row("chat", "7", format="huggingface", task="llm/v1/chat", source="hf://org/chat"),
-    version_row("distant", "1", format="huggingface", task="llm/v1/chat", source="gs://bucket/chat"),
-    version_row("trees", "3", format="xgboost", source="s3://models/trees/3"),
-)
-
 
 def serving(*absent: str | frozenset[str], minor: int = 36, **more: bool) -> Capabilities:
     gone = {kind for row in absent for kind in ({row} if isinstance(row, str) else row)}
     can = s.without(*gone)
     return can.model_copy(update={"kubernetes_minor": minor, **more})
-
-
-async def plan(tool: str, can: Capabilities, objects: tuple[dict[str, Any], ...] = (), **arguments: Any) -> Draft:
-    one = TOOLS[tool]
-    world = readers(can, MODELS, objects=(TEMPLATE, *objects), golden_paths=GOLDEN, scaling=SCALING)
-    return await one.plan(one.params.model_validate(arguments), world, context())
 
 
 def emitted(draft: Draft) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import strict_manifests as s
-from ai_platform_mcp.manifests import argo, common, dra, edge, kserve, kueue, litellm, llm, routing, trainer
+from ai_platform_mcp.manifests import argo, common, dra, edge, flux, kserve, kueue, litellm, llm, routing, trainer
 
 GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "sha256:" + "a1" * 32
@@ -228,6 +228,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ),
         ORIGIN,
         ALL,
+    ),
+    "flux-kustomization": flux.kustomization(
+        "clusters", "eu-1", {"metadata": {"name": "platform", "namespace": "flux-system"}}, ALL
+    ),
+    "local-queue-v1beta1": kueue.local_queue("vision", "vision", "gpus", ORIGIN, s.without(f"{kueue.API}/LocalQueue")),
+    "zonal-service-before-1-34": routing.zonal_service(
+        "vision-v3",
+        "vision",
+        {common.MODEL_LABEL: "vision-v3"},
+        80,
+        "http",
+        ORIGIN,
+        ALL.model_copy(update={"kubernetes_minor": 33}),
     ),
     "litellm-proxy": litellm.proxy_config(PROXY),
 }

@@ -31,7 +31,7 @@ POLICY_SECONDS = 10.0
 """The last bound on an engine, above the deadlines that engines keep themselves (settings: policy.seconds)."""
 
 
-Rewrite = Callable[[Draft, str], Draft]
+Rewrite = Callable[[Draft, str, Readers], Awaitable[Draft]]
 """Turns a dry-run draft of an operation into another way of making the same change, such as a commit."""
 
 Review = Callable[[Draft, Readers], Awaitable[Draft]]
@@ -133,10 +133,12 @@ class Judge:
                 draft = await refine(proposed, self._readers.clusters, commits=self._rewrite is not None)
                 if self._review is not None:
                     draft = await self._review(draft, self._readers)
+                if self._rewrite is not None:
+                    draft = await self._rewrite(draft, operation_id, self._readers)
         except TimeoutError:
             raise too_slow(tool.name, self._seconds) from None
         return seal(
-            draft if self._rewrite is None else self._rewrite(draft, operation_id),
+            draft,
             tool=tool.name,
             arguments=asked,
             operation_id=operation_id,
