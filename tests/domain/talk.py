@@ -66,6 +66,9 @@ spec:
         node-role: edge-gpu
 """
 
+SERVERLESS = "  name: vision-v2-edge\n  annotations: {serving.kserve.io/deploymentMode: Serverless}\n"
+"""The mode by the name it had when the talk's stack was new."""
+
 LITELLM = """\
 router_settings:
   routing_strategy: latency-based-routing

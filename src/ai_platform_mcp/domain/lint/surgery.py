@@ -32,7 +32,8 @@ def rewrite(text: str, edit: Edit) -> str:
     Raises:
         Unwritable: see the class.
     """
-    return _Writer(text).perform(edit)
+    written = _Writer(text).perform(edit)
+    return written if text.endswith("\n") else written.removesuffix("\n").removesuffix("\r")
 
 
 class _Writer:

@@ -110,12 +110,14 @@ def _json_places(body: str) -> tree.Node | None:
 
 def _yaml(body: str, mark: str) -> Text:
     found = tree.parse(body)
+    if not found:  # nothing, or only comments
+        return Text((), body, mark)
     starts = [start for start, _ in found]
     ends = [*starts[1:], len(body)]
     documents: list[Document] = []
     for start, end in zip(starts, ends, strict=True):
         documents.append(_document(body[start:end], 1 + body.count("\n", 0, start)))
-    return Text(tuple(documents), body[: starts[0]] if starts else body, mark)
+    return Text(tuple(documents), body[: starts[0]], mark)
 
 
 def _document(text: str, line: int) -> Document:
@@ -180,6 +182,7 @@ def fix(document: Document, check: Check) -> Fixed:
             else:
                 result.document = changed
                 result.done.append(finding)
+                break  # what the others found may be shared with this one, and done
     return result
 
 
