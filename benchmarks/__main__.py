@@ -37,7 +37,7 @@ def main() -> None:
 
 def _benches(folder: Path) -> Iterator[Callable[[], Section]]:
     from ai_platform_mcp.sandbox import process
-    from benchmarks import calls, failing, policy, start, tokens
+    from benchmarks import calls, failing, policy, scale, start, tokens
 
     yield lambda: start.start(folder / "start")
     yield tokens.tokens
@@ -51,6 +51,7 @@ def _benches(folder: Path) -> Iterator[Callable[[], Section]]:
         anyio.run(process.down, box)
     yield lambda: failing.down(folder / "down")
     yield lambda: failing.hanging(folder / "hanging")
+    yield lambda: scale.scale(folder / "scale")
 
 
 def _facts() -> dict[str, str]:

@@ -42,3 +42,16 @@ def test_the_p99_of_few_values_is_their_worst() -> None:
     report = importlib.import_module("benchmarks.report")
     assert report.Times((3.0, 1.0, 2.0)).p99 == 3.0
     assert [report.milliseconds(value) for value in (0.123, 12.34, 1234.5)] == ["0.12 ms", "12.3 ms", "1234 ms"]
+
+
+def test_a_small_cluster_passes_through_the_whole_scale_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scale = importlib.import_module("benchmarks.scale")
+    for name, value in {"ROUNDS": 1, "CHURN_SECONDS": 1.0, "BURST": 100}.items():
+        monkeypatch.setattr(scale, name, value)
+    monkeypatch.setattr(scale, "_baseline", lambda folder: 0)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    section = scale.scale(tmp_path, nodes=230, pods=690)
+    met = {target.text.split(":")[0]: target.met for target in section.targets}
+    assert met["lists within 2000 tokens"]
+    assert met["no answer above 10000 tokens"]
+    assert "230 rows, 230 distinct" in section.targets[4].text
+    assert len(section.rows) == len(scale.READS) + 4
