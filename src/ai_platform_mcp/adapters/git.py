@@ -45,6 +45,7 @@ _ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": "ai-platform-mcp@localhost",
     "LC_ALL": "C",
 }
+_UNREADABLE = "The Git repository cannot be read."
 _REMEDY = "Check the repository's URL and this server's access: git ls-remote URL"
 
 
@@ -115,12 +116,33 @@ class GitRepositoryWriter:
             self._copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             await self._git("init", "--quiet", "--bare", "--", str(self._copy), inside=False)
         refs = [f"refs/heads/{name}" for name in dict.fromkeys((step.branch, step.base))]
-        listed = await self._git("ls-remote", "--", self._repository, *refs)
-        tips = {line.split("\t")[1].removeprefix("refs/heads/"): line.split("\t")[0] for line in listed.splitlines()}
+        try:
+            listed = await self._listed(refs)
+        except DeadlineExceeded:
+            raise
+        except Unavailable:  # a read may be asked again
+            listed = await self._listed(refs)
+        rows = [line.split("\t") for line in listed.splitlines()]
+        tips = {name.removeprefix("refs/heads/"): commit for commit, name in rows if name != "HEAD"}
         if tips:
             wanted = [f"+refs/heads/{name}:refs/remotes/origin/{name}" for name in tips]
             await self._git("fetch", "--quiet", "--no-tags", "--", self._repository, *wanted)
         return tips
+
+    async def _listed(self, refs: list[str]) -> str:
+        """Return what the remote says of these refs and of HEAD, which every repository with a commit has.
+
+        Raises:
+            Unavailable: it cannot be read, or lists nothing: git takes a login page for an empty repository.
+        """
+        listed = await self._git("ls-remote", "--", self._repository, "HEAD", *refs)
+        if listed.strip():
+            return listed
+        raise Unavailable(
+            _UNREADABLE,
+            cause="It lists no branch at all: it is empty, or something else answers in its place, such as a login page.",
+            remedy=_REMEDY,
+        )
 
     async def _check_branch(self, name: str) -> None:
         if not name.startswith("-"):
@@ -171,10 +193,14 @@ class GitRepositoryWriter:
             code, out, err = await self._run(("push", "--porcelain", lease, "--", self._repository, target))
         except DeadlineExceeded as error:
             raise OutcomeUnknown(
-                "The push was sent and no answer came.", remedy="Let it be read back: platform operations resume"
+                "The push was sent and no answer came.",
+                cause=error.message,
+                remedy="Let it be read back: platform operations resume",
             ) from error
         if code == 0:
             return
+        if problem := _not_sent(err):
+            raise problem
         refused = next((line for line in out.splitlines() if line.startswith("!")), "")
         if "[remote rejected]" in refused:
             raise Rejected(
@@ -200,7 +226,7 @@ class GitRepositoryWriter:
         if code == 0:
             return out
         if arguments[0] in {"ls-remote", "fetch"}:
-            raise Unavailable("The Git repository cannot be read.", cause=untrusted(err), remedy=_REMEDY)
+            raise _not_sent(err) or Unavailable(_UNREADABLE, cause=untrusted(err), remedy=_REMEDY)
         raise Rejected(
             f"git {arguments[0]} refuses this.", cause=untrusted(err), remedy="Correct what the cause names."
         )
@@ -217,6 +243,7 @@ class GitRepositoryWriter:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
         inherited.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
         command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "core.protectNTFS=true"]
+        command += ["-c", "http.followRedirects=false"]  # a login, or a commit, goes nowhere else
         where = [f"--git-dir={self._copy}"] if inside else []
         try:
             with anyio.fail_after(self._seconds):
@@ -235,8 +262,40 @@ class GitRepositoryWriter:
         return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
+_REFUSED = re.compile(
+    r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|Permission denied"
+    r"|returned error: 40[13]\b|HTTP 40[13]\b",
+    re.IGNORECASE,
+)
+_CERTIFICATE = re.compile(
+    r"SSL certificate problem|certificate verif|server certificate|Host key verification failed", re.I
+)
+_UNREACHED = re.compile(r"unable to access|Could not resolve host|Connection refused|Failed to connect", re.IGNORECASE)
+
+
+def _not_sent(err: str) -> PlatformError | None:
+    """Return what git's words mean where they say that nothing was read or changed, else None."""
+    if _CERTIFICATE.search(err):
+        return Unavailable(
+            "The Git server's certificate or host key is not trusted; nothing was sent to it.",
+            cause=untrusted(err),
+            remedy="Renew it if it expired, check this machine's clock, or let GIT_SSL_CAINFO name its authority.",
+        )
+    if _REFUSED.search(err):
+        return Forbidden(
+            "The Git server does not accept this server's login, or does not let it do that.",
+            cause=untrusted(err),
+            remedy="Renew the token or key that git uses for this URL, and give it write access; git ls-remote URL tells.",
+        )
+    if _UNREACHED.search(err):
+        return Unavailable("The Git server cannot be used.", cause=untrusted(err), remedy=_REMEDY)
+    return None
+
+
 def _slow(command: str, seconds: float) -> PlatformError:
-    return DeadlineExceeded(f"git {command} did not end within {seconds:g} s.", remedy=_REMEDY)
+    return DeadlineExceeded(
+        f"git {command} did not end within {seconds:g} s.", cause="The Git server hangs or is slow.", remedy=_REMEDY
+    )
 
 
 def _safe(path: str) -> str:
