@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,10 @@ from kubernetes_servers import Server, real_server, sandbox_server
 from live_platform import InWindow
 from real_targets import both
 
-SYSTEMS = ("kueue-", "kserve-", "knative-", "trainer-", "training-operator-", "kuberay-", "jobset-", "argo-")
+SYSTEMS = (
+    "kueue-", "kserve-", "knative-", "trainer-", "training-operator-", "kuberay-", "jobset-", "argo-", "gateway-api-",
+    "gaie-", "keda-", "flux-",
+)  # fmt: skip
 GOLDEN = {
     "finetune": {
         "image": "registry.local/finetune@sha256:" + "3f" * 32,
@@ -46,10 +49,14 @@ def path_of(obj: dict[str, Any], name: str = "") -> str:
     return f"{base}{where}/{plural}" + (f"/{name}" if name else "")
 
 
-def furnish(server: Server) -> None:
-    """Fill a server with the sandbox's world through its API."""
+def whole_world() -> list[Iterable[dict[str, Any]]]:
     now = stamp(datetime.now(UTC))
-    for maker in (seed.namespaces(), seed.queues(), seed.nodes(now, now), seed.runtimes(), seed.services()):
+    return [seed.namespaces(), seed.queues(), seed.nodes(now, now), seed.runtimes(), seed.services()]
+
+
+def furnish(server: Server, *makers: Iterable[dict[str, Any]]) -> None:
+    """Fill a server with the sandbox's world through its API, or with a part of it."""
+    for maker in makers or whole_world():
         for obj in maker:
             name = obj["metadata"]["name"]
             if obj["kind"] in seed.DEPLOYED:
@@ -79,12 +86,16 @@ def world(request: pytest.FixtureRequest) -> Server:
     return request.getfixturevalue(f"{request.param}_world")
 
 
+def seeded_registry(folder: Path) -> str:
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    seed_registry(uri, datetime.now(UTC))
+    return uri
+
+
 @pytest.fixture(scope="session")
 def registry_uri(tmp_path_factory: pytest.TempPathFactory, world: Server) -> str:
     """A registry of its own for each server: what tools register on one must not be seen from the other."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp(f'registry-{world.name}') / 'mlflow.db'}"
-    seed_registry(uri, datetime.now(UTC))
-    return uri
+    return seeded_registry(tmp_path_factory.mktemp(f"registry-{world.name}"))
 
 
 @dataclass

@@ -78,6 +78,15 @@ SCENES = {
         target="cloud",
         accelerator="a100",
     ),
+    "a language model": scene(
+        "deploy_model",
+        "nlp",
+        leaves=("serving.kserve.io/v1alpha2", "LLMInferenceService", "nlp-staging"),
+        model="llama-3.3-70b:1",
+        environment="staging",
+        target="cloud",
+        accelerator="a100",
+    ),
     "what the seed deployed, anew": scene(
         "deploy_model", model="vision-v2:3", environment="staging", target="cloud", max_replicas=2
     ),
@@ -123,6 +132,33 @@ async def test_a_canary_is_steered_and_another_version_is_deployed_over_it(
     assert live["metadata"]["labels"]["aiplatform.dev/version"] == then
     assert "canary" not in live["spec"]
     assert "canaryTrafficPercent" not in live["spec"]["predictor"]
+
+
+@pytest.mark.parametrize(("action", "then"), [("promote", "2"), ("rollback", "1")])
+async def test_a_language_models_canary_is_steered_and_leaves_one_object(
+    platform: Platform, registry_uri: str, action: str, then: str
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=registry_uri, registry_uri=registry_uri)
+    first = client.get_model_version("llama-3.3-70b", "1")
+    if len(client.search_model_versions("name = 'llama-3.3-70b'")) < 2:
+        tags = {**first.tags, "aiplatform.digest": "sha256:" + "7e" * 32}
+        source = first.source.partition("@")[0] + "@" + tags["aiplatform.digest"]
+        client.create_model_version("llama-3.3-70b", source, run_id=first.run_id, tags=tags)
+    where: dict[str, Any] = {"target": "cloud", "environment": "dev", "accelerator": "a100"}
+    await platform.do("deploy_model", "nlp", model="llama-3.3-70b:1", canary_percent=0, **where)
+
+    second = await platform.do("deploy_model", "nlp", model="llama-3.3-70b:2", canary_percent=10, **where)
+    assert second.data["status"] == "applied", second.text
+    listed = await platform.objects("serving.kserve.io/v1alpha2", "LLMInferenceService", "nlp-dev")
+    assert sorted(row["spec"]["router"]["route"]["weight"] for row in listed) == [10, 90]
+    steered = await platform.do("control_operation", "nlp", operation_id=second.data["operation_id"], action=action)
+    assert steered.data["status"] == "applied", steered.text
+
+    (live,) = await platform.objects("serving.kserve.io/v1alpha2", "LLMInferenceService", "nlp-dev")
+    assert live["metadata"]["labels"]["aiplatform.dev/version"] == then
+    assert live["spec"]["router"]["route"]["weight"] == 100
 
 
 async def test_a_rollout_is_paused_resumed_rolled_back_and_work_is_cancelled(platform: Platform) -> None:
