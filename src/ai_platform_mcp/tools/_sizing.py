@@ -37,13 +37,14 @@ def replicas_of(service: LiveService, low: int | None, high: int | None) -> tupl
 
 
 def _fixed_replicas(low: int | None, high: int | None, live: int) -> int:
-    if low == 0 or (low is not None and high is not None and low != high):
+    wanted = low if low is not None else live or 1
+    if wanted == 0 or high not in (None, wanted):
         raise InvalidInput(
             f"An {llm.KIND} runs a fixed number of replicas.",
             cause="Its autoscaling needs the Workload Variant Autoscaler, which this platform does not set up.",
             remedy="Pass min_replicas alone, at least 1.",
         )
-    return low or min(live or 1, high or live or 1)
+    return wanted
 
 
 def need_of(

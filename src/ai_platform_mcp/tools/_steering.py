@@ -203,8 +203,11 @@ async def language(live: type_json, action: Action, moment: Moment, readers: Rea
         risks = [Risk(severity="danger", text=text)]
     labels = {key: labels_of(live).get(key) for key in (VERSION_LABEL,)}
     notes = {key: annotations_of(live).get(key) for key in (MODEL_DIGEST_ANNOTATION,)}
-    old, fresh = section(stable, "spec"), section(live, "spec")
-    spec = turning(old, {**fresh, **{key: old[key] for key in ("replicas", "router") if key in old}})
+    old = section(stable, "spec")
+    fresh = {key: value for key, value in section(live, "spec").items() if key not in ("replicas", "router")}
+    # What the canary does not say (baseRefs, a worker, a service account) is somebody else's, and stays.
+    fresh["template"] = {**section(old, "template"), **section(fresh, "template")}
+    spec = turning({key: old[key] for key in fresh if key in old}, fresh)
     body = {"metadata": {"labels": labels, "annotations": notes}, "spec": {**spec, **whole}}
     title = f"Promote the canary {ref.name} to {ref_of(stable)}, from {canary} % to all traffic"
     return Steered((patch(stable, title, body, moment), delete(live, moment)), tuple(risks), (ref_of(stable),))
