@@ -126,7 +126,7 @@ def test_files_are_fixed_in_place_and_a_second_run_changes_nothing(offline: Term
     assert file.read_bytes() == after.encode()
     assert link.is_symlink() and stat.S_IMODE(file.stat().st_mode) == 0o640
     before = file.stat().st_mtime_ns
-    assert "1 fixed" not in offline.run("lint", "--fix", str(file)).out
+    assert "fixed kueue.old-version" not in offline.run("lint", "--fix", str(file)).out
     assert file.stat().st_mtime_ns == before
     assert sorted(path.name for path in folder.iterdir()) == [
         "below",
@@ -141,6 +141,7 @@ def test_a_difference_is_shown_and_nothing_is_changed(offline: Terminal, folder:
     file = folder / "queue.yaml"
     for words in (("--diff",), ("--diff", "--fix")):
         done = offline.run("lint", *words, str(file))
+        assert "would fix kueue.old-version" in done.err and done.out.startswith(f"--- a{file}\n")
         assert "-apiVersion: kueue.x-k8s.io/v1beta1\n+apiVersion: kueue.x-k8s.io/v1beta2\n" in done.out
         assert file.read_text() == talk.CLUSTER_QUEUE
     data = told(offline, "--diff", str(file))
@@ -195,7 +196,7 @@ PLANS: dict[str, tuple[str, dict[str, Any]]] = {
 def risks_of(terminal: Terminal, tool: str, arguments: dict[str, Any]) -> list[str]:
     """What a plan says of its manifests. The decision on it does not matter here."""
     done = terminal.run("--output", "json", "tools", "call", tool, json.dumps({**arguments, "mode": "plan"}))
-    assert done.data["plan_id"], done.out
+    assert "plan_id" in done.data, done.out + done.err
     return [
         risk["text"] for risk in done.data.get("risks", []) if "lint" in risk["text"] or risk["text"].startswith("[")
     ]

@@ -21,6 +21,8 @@ from ai_platform_mcp.domain.lint.rules.yaml_text import duplicate_keys
 from ai_platform_mcp.sandbox.kube.schema import schema_for
 from domain import lint_examples as examples
 
+BOMB = "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+"""Each line ten times the one before: a hundred million values in a few hundred characters."""
 CERTAIN = sorted(row.code for row in rules() if row.fix == "certain")
 
 
@@ -251,6 +253,10 @@ def test_json_stays_json_with_its_indentation() -> None:
         ("a: !!python/object:os.system x\n", "line 1"),
         ("a:\n\t- b\n", "line 2"),
         ("{" * 3000, ""),
+        ("[" * 3000 + "]" * 3000, "cannot be judged"),
+        ("a: " + "[" * 200 + "]" * 200, "levels deep"),
+        ("a: &a\n- *a\n", "contains itself"),
+        ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + BOMB, "more than 1000000 values"),
         ("a: \x00\n", ""),
     ],
 )

@@ -77,6 +77,22 @@ def test_secrets_are_found_and_never_repeated() -> None:
     assert key not in told
 
 
+def test_an_example_names_a_secret_instead_of_repeating_it() -> None:
+    document = examples.torch()
+    pod = document["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]
+    pod["containers"][0]["env"] = [{"name": "HF_TOKEN", "value": "hush"}, {"name": "EPOCHS", "value": "3"}]
+    example = found(document, "trainer.legacy-job").example
+    assert "hush" not in example
+    s.assert_strictly_valid(yaml.safe_load(example))
+    assert yaml.safe_load(example)["spec"]["trainer"]["env"][1] == {"name": "EPOCHS", "value": "3"}
+
+
+def test_a_config_map_whose_text_has_no_end_is_left_alone() -> None:
+    text = "model_list: &a\n- *a\n"
+    carried = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"config.yaml": text}}
+    assert codes(carried) == set()
+
+
 def test_the_canary_of_an_unnamed_mode_is_a_warning_and_an_error_where_there_is_no_knative() -> None:
     document = examples.isvc(canaryTrafficPercent=10)
     assert found(document, "kserve.canary-ignored").severity == "warning"

@@ -58,7 +58,8 @@ def lint(
             _show_differences(read, output)
         elif fix:
             await anyio.to_thread.run_sync(_write, read)
-        _show(read, output, to_errors=diff or (fix and any(row.name == STDIN for row in read)))
+        beside = diff or (fix and any(row.name == STDIN for row in read))
+        _show(read, output, to_errors=beside, verb="would fix" if diff else "fixed")
         return _code(read, strict)
 
     session.run(work)
@@ -123,7 +124,7 @@ def _show_differences(read: Sequence[Read], output: Output) -> None:
             sys.stdout.write(lint_files.difference(row))
 
 
-def _show(read: Sequence[Read], output: Output, *, to_errors: bool) -> None:
+def _show(read: Sequence[Read], output: Output, *, to_errors: bool, verb: str) -> None:
     if output.json:
         stream = sys.stderr if to_errors and any(row.name == STDIN for row in read) else sys.stdout
         _json(read, Output("json"), stream)
@@ -132,7 +133,7 @@ def _show(read: Sequence[Read], output: Output, *, to_errors: bool) -> None:
     for row in read:
         for place in row.fixed:
             console.print(
-                f"{_where(row, place)} [green]fixed[/green] {place.finding.code} {escape(place.finding.remedy)}"
+                f"{_where(row, place)} [green]{verb}[/green] {place.finding.code} {escape(place.finding.remedy)}"
             )
         for place in row.places:
             for line in _lines(row, place):
@@ -141,7 +142,7 @@ def _show(read: Sequence[Read], output: Output, *, to_errors: bool) -> None:
             console.print(f"[dim]{escape(row.name)}:{line}: skipped: {why}[/dim]")
         if row.error is not None:
             output.error(row.error)
-    console.print(_total(read))
+    console.print(_total(read, verb))
 
 
 def _where(row: Read, place: Place) -> str:
@@ -165,10 +166,10 @@ def _lines(row: Read, place: Place) -> list[str]:
     return lines
 
 
-def _total(read: Sequence[Read]) -> str:
+def _total(read: Sequence[Read], verb: str) -> str:
     counted = _counted(read)
     fixable = f", {counted['fixable']} to be fixed by --fix" if counted["fixable"] else ""
-    fixed = f", {counted['fixed']} fixed" if counted["fixed"] else ""
+    fixed = f", {verb} {counted['fixed']}" if counted["fixed"] else ""
     words = ", ".join(
         f"{counted[name]} {name}{'s' if name != 'info' and counted[name] != 1 else ''}" for name in SEVERITIES
     )

@@ -165,9 +165,9 @@ def changed(row: Read) -> bool:
 
 def difference(row: Read) -> str:
     """Return the unified diff of what fixing changes."""
-    after = str(row.text) if row.text else row.before
+    after, name = str(row.text) if row.text else row.before, row.name.lstrip("/")
     lines = difflib.unified_diff(
-        row.before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{row.name}", f"b/{row.name}"
+        row.before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}"
     )
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import yaml
 
 from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.domain.lint import bounds
 from ai_platform_mcp.domain.lint.model import SEVERITIES, Around, Finding
 from ai_platform_mcp.domain.lint.registry import Rule, rules
 from ai_platform_mcp.domain.lint.subject import LITELLM, RULE_FILE, Subject, pointer
@@ -48,7 +49,8 @@ def _carried(data: type_json, prefix: str) -> Iterator[Subject]:
             continue
         try:
             inner = yaml.safe_load(text)
-        except yaml.YAMLError:
+            bounds.hold(inner)
+        except (yaml.YAMLError, ValueError, RecursionError):
             continue  # not ours to judge: what reads the ConfigMap may use another format
         if isinstance(inner, dict) and (form := _form(cast(type_json, inner))):
             yield Subject(cast(type_json, inner), prefix + pointer("data", key), False, form, host)

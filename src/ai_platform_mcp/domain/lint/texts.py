@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from ai_platform_mcp.core.errors import InvalidInput
-from ai_platform_mcp.domain.lint import edits, surgery, tree
+from ai_platform_mcp.domain.lint import bounds, edits, surgery, tree
 from ai_platform_mcp.domain.lint.model import Finding
 
 LIMIT_CHARACTERS = 5_000_000
@@ -89,7 +89,10 @@ def read(text: str) -> Text:
     if body.lstrip()[:1] in ("{", "["):
         try:
             data = json.loads(body)
-        except ValueError:
+            bounds.hold(data)
+        except bounds.Unbounded as error:
+            raise _endless(error) from None
+        except (ValueError, RecursionError):
             pass  # it may be YAML that starts with a flow collection
         else:
             return Text((Document(body, data, 1, "json", _json_places(body)),), mark=mark)
@@ -97,8 +100,16 @@ def read(text: str) -> Text:
         return _yaml(body, mark)
     except yaml.YAMLError as error:
         raise _broken(error) from None
+    except bounds.Unbounded as error:
+        raise _endless(error) from None
     except RecursionError:
-        raise InvalidInput("The text is nested too deeply.", remedy="Write it without endless nesting.") from None
+        raise _endless(bounds.Unbounded("the document is nested without end")) from None
+
+
+def _endless(error: bounds.Unbounded) -> InvalidInput:
+    return InvalidInput(
+        f"The text cannot be judged: {error}.", remedy="Write it out flat, or split it; a manifest needs neither."
+    )
 
 
 def _json_places(body: str) -> tree.Node | None:
@@ -124,7 +135,9 @@ def _document(text: str, line: int) -> Document:
     roots = tree.parse(text)
     if not roots:  # only what stands between documents
         return Document(text, None, line)
-    return Document(text, yaml.load(text, Loader=_Loader), line, "yaml", roots[0][1])  # noqa: S506  # a safe loader
+    data = yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
+    bounds.hold(data)
+    return Document(text, data, line, "yaml", roots[0][1])
 
 
 def _broken(error: yaml.YAMLError) -> InvalidInput:

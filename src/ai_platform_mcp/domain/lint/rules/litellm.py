@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.redact import redact
 from ai_platform_mcp.domain.lint.model import Around, Hit
 from ai_platform_mcp.domain.lint.registry import rule
 from ai_platform_mcp.domain.lint.subject import LITELLM, Subject
@@ -73,7 +74,7 @@ def base_without_version(subject: Subject, around: Around) -> Iterable[Hit]:
             yield Hit(
                 path=f"{path}/api_base",
                 message=f"Calls to {group} go to /chat/completions on that host; vLLM answers 404 there.",
-                remedy=f"Write {base.rstrip('/')}/v1 (vLLM), or …/openai/v1 (KServe's Hugging Face runtime).",
+                remedy=f"Write {redact(base).rstrip('/')}/v1 (vLLM), or …/openai/v1 (KServe's Hugging Face runtime).",
             )
 
 

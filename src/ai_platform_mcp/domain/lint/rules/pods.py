@@ -88,6 +88,8 @@ def extended_resource(subject: Subject, around: Around) -> Iterable[Hit]:
         key = f"{container.path}/{container.resources_key}"
         for name in _extended(container):
             asked, most = container.requests.get(name), container.limits.get(name)
+            if any(mark in f"{asked} {most}" for mark in TEMPLATED):
+                continue
             if most is None:
                 yield Hit(
                     path=f"{key}/requests{pointer(name)}",

@@ -9,6 +9,8 @@ from ai_platform_mcp.domain.lint.registry import rule
 from ai_platform_mcp.domain.lint.rules.kueue_queues import LABEL
 from ai_platform_mcp.domain.lint.subject import Subject
 
+OTHERWISE = ("clusterSelector", "deletionStrategy")
+"""Fields of a RayJob that runs on a cluster of its own keeping, or says itself what is deleted when."""
 KINDS = ("ray.io/RayJob", "ray.io/RayCluster", "ray.io/RayService")
 
 
@@ -43,7 +45,7 @@ def old_version(subject: Subject, around: Around) -> Iterable[Hit]:
 )
 def cluster_stays(subject: Subject, around: Around) -> Iterable[Hit]:
     """Find jobs whose cluster keeps its GPUs when they end."""
-    if subject.spec.get("shutdownAfterJobFinishes") is True or subject.spec.get("clusterSelector"):
+    if subject.spec.get("shutdownAfterJobFinishes") is True or any(key in subject.spec for key in OTHERWISE):
         return
     queued = LABEL in subject.labels
     yield Hit(

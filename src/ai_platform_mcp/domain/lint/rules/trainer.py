@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.redact import redact
 from ai_platform_mcp.domain.lint.model import Around, Hit
 from ai_platform_mcp.domain.lint.registry import rule
 from ai_platform_mcp.domain.lint.rules.kueue_queues import OFF_BY_DEFAULT
+from ai_platform_mcp.domain.lint.rules.pods import SECRET_NAME
 from ai_platform_mcp.domain.lint.subject import Subject
 from ai_platform_mcp.domain.objects import rows, section
 
@@ -61,7 +63,24 @@ def _as_train_job(subject: Subject) -> str:
     if patch := {key: pod[key] for key in ("nodeSelector", "tolerations") if key in pod}:
         spec["runtimePatches"] = [_patch("node", {"spec": patch})]
     body = {"apiVersion": API, "kind": "TrainJob", "metadata": metadata, "spec": spec}
-    return yaml.dump(body, Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
+    return _written(body)
+
+
+def _written(body: type_json) -> str:
+    """Return an example as text: what looks like a credential is named as a Secret's key, never repeated."""
+    return yaml.dump(_without_secrets(body), Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_secrets(row) for row in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return redact(value)
+    data = cast(type_json, value)
+    name, said = data.get("name"), data.get("value")
+    if isinstance(name, str) and isinstance(said, str) and (SECRET_NAME.search(name) or redact(said) != said):
+        return {"name": name, "valueFrom": {"secretKeyRef": {"name": "credentials", "key": name}}}
+    return {key: _without_secrets(inner) for key, inner in data.items()}
 
 
 class _NoAliases(yaml.SafeDumper):
@@ -133,7 +152,7 @@ def _patched(subject: Subject, key: str) -> str:
     patches[0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"] = jobs
     spec = {name: value for name, value in subject.spec.items() if name not in OVERRIDES}
     body = {**subject.data, "spec": {**spec, "runtimePatches": patches[:1]}}
-    return yaml.dump(body, Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
+    return _written(body)
 
 
 @rule(
