@@ -358,7 +358,7 @@ def _section(measured: Measured, nodes: int, pods: int) -> Section:
             f"`ping` meanwhile p50 {milliseconds(ping.p50)}, p99 {milliseconds(ping.p99)}, worst {milliseconds(ping.most)} "
             f"of {len(measured.pings)}.",
             f"Resident memory of the server: {_mb(measured.before)} with a cluster of {SMALL[0]} nodes, {_mb(measured.after)} "
-            f"after the first sync of this one, {_mb(measured.resident_end)} at the end: {per_thousand:.2f} MB per 1,000 objects.",
+            f"after the first sync here, {_mb(measured.resident_end)} at the end: {per_thousand:.2f} MB per 1,000 objects.",
             f"Listing nodes for each answer takes {ratio(measured.listed['nodes alone'] / first)} the time of the cache's "
             f"answer, nodes and pods {ratio(measured.listed['nodes and pods'] / first)}.",
             f"Churn: {rate:.0f} events/s offered for {measured.churn['seconds']:.1f} s; what an answer shows is "
