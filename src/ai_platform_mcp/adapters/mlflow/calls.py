@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import anyio
 import anyio.to_thread
 
+from ai_platform_mcp.adapters.mlflow.session import WAIT, Waiting, bind
 from ai_platform_mcp.core.errors import (
     Conflict,
     DeadlineExceeded,
@@ -22,6 +23,7 @@ from ai_platform_mcp.core.errors import (
     NotFound,
     OutcomeUnknown,
     PlatformError,
+    RateLimited,
     Rejected,
     Unavailable,
 )
@@ -35,12 +37,16 @@ log = logging.getLogger(__name__)
 
 THREADS = 4
 KNOCK_SECONDS = 1.0
+_LONGEST_WAIT = 3.0
+"""Seconds. A ``Retry-After`` beyond this is not waited for: the caller is told instead."""
 LOADING_SECONDS = 60.0
 """For the import (2.4 s on a quiet machine) and, with a SQL store, for bringing its tables up to date."""
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # whatever the site sets: the client would repeat creations
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
 }
 _QUIET = ("mlflow", "alembic", "urllib3.connectionpool")
 
@@ -66,10 +72,11 @@ class Calls:
         self.where = _without_credentials(uri)
 
     async def read(self, work: Callable[[MlflowClient], T]) -> T:
-        """Run a function that changes nothing; an unreachable server is asked twice.
+        """Run a function that changes nothing; an unreachable or busy server is asked twice.
 
         Raises:
             NotFound, InvalidInput, Forbidden: MLflow says so.
+            RateLimited: it asks for more time than there is.
             Unavailable: it cannot be reached, or answers something that is not its protocol.
             DeadlineExceeded: it did not answer in time.
         """
@@ -77,7 +84,11 @@ class Calls:
             return await self._run(work, writes=False)
         except DeadlineExceeded:
             raise
-        except Unavailable:
+        except (Unavailable, RateLimited) as problem:
+            wait = float(problem.details.get(WAIT, 0.0))
+            if wait > min(_LONGEST_WAIT, self._seconds):
+                raise
+            await anyio.sleep(wait)
             return await self._run(work, writes=False)
 
     async def write(self, work: Callable[[MlflowClient], T]) -> T:
@@ -85,7 +96,7 @@ class Calls:
 
         Raises:
             Rejected, NotFound, Conflict, Forbidden: MLflow refused it, nothing happened.
-            Unavailable: it could not be reached, so nothing was sent.
+            Unavailable, RateLimited: it could not be reached or is busy, so nothing was begun.
             OutcomeUnknown: it was sent and no proper answer came.
         """
         return await self._run(work, writes=True)
@@ -146,7 +157,6 @@ def _make_client(uri: str, seconds: float) -> MlflowClient:
     """Import MLflow, tell it to be quiet and not to retry by itself (it would repeat writes), and open the store."""
     for name, value in _ENVIRONMENT.items():
         os.environ[name] = value
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, int(seconds))))
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -155,7 +165,9 @@ def _make_client(uri: str, seconds: float) -> MlflowClient:
     for name in _QUIET:  # importing configures its own level again
         logging.getLogger(name).setLevel(logging.ERROR)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    if not uri.startswith(("http://", "https://")):
+    if uri.startswith(("http://", "https://")):
+        bind(seconds)
+    else:
         client.search_registered_models(max_results=1)  # creates or upgrades the tables, which takes seconds
     return client
 
@@ -177,7 +189,19 @@ def translate(error: Exception, where: str, *, writes: bool) -> PlatformError:
             cause=text,
             remedy="Check MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
         )
-    if _never_sent(error):
+    links = _links(error)
+    if (asked := next((link for link in links if isinstance(link, Waiting)), None)) and (
+        asked.begun_nothing or not writes
+    ):
+        return asked.told(where)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return Unavailable(
+            f"MLflow at {where} shows a certificate that is not trusted; nothing was sent to it.",
+            cause=text,
+            remedy="Renew it if it expired, check this machine's clock, or name its authority in "
+            "MLFLOW_TRACKING_SERVER_CERT_PATH.",
+        )
+    if _never_sent(links):
         return Unavailable(f"MLflow at {where} cannot be reached.", cause=text, remedy=_REMEDY)
     if writes:
         return OutcomeUnknown(
@@ -191,30 +215,35 @@ def translate(error: Exception, where: str, *, writes: bool) -> PlatformError:
 _REMEDY = "Check the URI and the server: platform doctor"
 
 
-def _never_sent(error: BaseException | None) -> bool:
-    """Tell whether no connection came about, by the exceptions that led to this one."""
+def _never_sent(links: list[BaseException]) -> bool:
+    """Tell whether no connection came about, by the exceptions that led to an error."""
     from requests.exceptions import ConnectTimeout
     from urllib3.exceptions import NewConnectionError
 
-    queue, seen = [error], set[int]()
+    return any(isinstance(link, ConnectTimeout | NewConnectionError) for link in links)
+
+
+def _links(error: BaseException) -> list[BaseException]:
+    """Return an error and all that led to it; the client says little of that in the error that it raises."""
+    queue: list[BaseException | None] = [error]
+    found: dict[int, BaseException] = {}
     while queue:
         link = queue.pop()
-        if link is None or id(link) in seen:
+        if link is None or id(link) in found:
             continue
-        seen.add(id(link))
-        if isinstance(link, ConnectTimeout | NewConnectionError):
-            return True
+        found[id(link)] = link
         reason = getattr(link, "reason", None)
         inner = [item for item in (reason, *link.args) if isinstance(item, BaseException)]
         queue += [link.__cause__, link.__context__, *inner]
-    return False
+    return list(found.values())
 
 
 def _too_late(where: str, seconds: float, writes: bool) -> PlatformError:
     message = f"MLflow at {where} did not answer within {seconds:g} s."
+    cause = "It hangs or is overloaded, or the network swallows the packets."
     if writes:
-        return OutcomeUnknown(message, remedy="Let it be read back: platform operations resume")
-    return DeadlineExceeded(message, remedy=_REMEDY)
+        return OutcomeUnknown(message, cause=cause, remedy="Let it be read back: platform operations resume")
+    return DeadlineExceeded(message, cause=cause, remedy=_REMEDY)
 
 
 def _without_credentials(uri: str) -> str:
