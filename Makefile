@@ -1,10 +1,10 @@
 # The two commands of the README: `make demo` and `make test`. Both work from a bare checkout with git, make and Python 3.11+.
 BIN := .venv/bin
 
-.PHONY: help demo test check format lint types imports policies contracts bench lock clean
+.PHONY: help demo test test-real check format lint types imports policies contracts bench lock clean
 
 help:            ## say what there is
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
 
 .venv/.runtime: pyproject.toml uv.lock requirements.lock
 	@scripts/install runtime
@@ -17,6 +17,13 @@ demo: .venv/.runtime  ## play the whole flow on this machine
 
 test: .venv/.dev  ## run every test
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+.venv-real/.real: uv.lock requirements.lock
+	@[ -n "$(MLFLOW_TRACKING_URI)$(MLFLOW_COMMAND)" ] || scripts/install real || echo "No full MLflow; its tests will skip." >&2
+
+# One cluster that is given is one world: then one process, since its tests would meet in it.
+test-real: .venv/.dev .venv-real/.real  ## run every suite over [sandbox, real], and say what ran on what
+	@$(BIN)/python -m pytest -q -m system $(if $(TEST_KUBECONFIG),,-n 2 --dist loadfile)
 
 check: .venv/.dev  ## everything CI could object to
 	@$(BIN)/ruff format --check src tests benchmarks scripts
@@ -38,4 +45,4 @@ lock:            ## refresh uv.lock and requirements.lock (needs uv)
 	@uv export --quiet --frozen --all-extras --no-emit-project --no-annotate --no-header -o requirements.lock
 
 clean:           ## remove what was installed
-	@rm -rf .venv
+	@rm -rf .venv .venv-real

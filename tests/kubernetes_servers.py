@@ -171,7 +171,7 @@ def _start(assets: Path, folder: Path, stack: contextlib.ExitStack) -> Server:
     _wait_until(lambda: certificate.exists(), 60, "the API server's certificate")
     trust = ssl.create_default_context(cafile=str(certificate))
     http = stack.enter_context(
-        httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}, timeout=20, verify=trust)
+        httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}, timeout=60, verify=trust)
     )
     _wait_until(lambda: _is_ready(http), 90, "the API server")
     config = write_config(folder / "kubeconfig", url, "secret", certificate)
@@ -217,7 +217,7 @@ def existing(kubeconfig: Path) -> Server:
                 (Path(folder) / name).write_bytes(base64.b64decode(user[f"{name}-data"]))
             trust.load_cert_chain(Path(folder) / "client-certificate", Path(folder) / "client-key")
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
-    http = httpx.Client(base_url=cluster["server"], headers=headers, timeout=20, verify=trust)
+    http = httpx.Client(base_url=cluster["server"], headers=headers, timeout=60, verify=trust)
     return Server("real", kubeconfig, http)
 
 

@@ -55,7 +55,7 @@ def process(
                 running.wait(30)
 
 
-def wait_for(url: str, running: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
+def wait_for(url: str, running: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and running.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
@@ -80,7 +80,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     line = [program, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *options]
     with process(folder / "log", *line, cwd=folder, env=environment) as running:
-        wait_for(f"{uri}/health", running, folder / "log")
+        wait_for(f"{uri}/health", running, folder / "log", 160)  # it imports half a gigabyte
         met("mlflow", f"{_mlflow_version(uri)} (mlflow server)")
         yield uri
 
