@@ -92,7 +92,7 @@ class Database:
                 self._engine = None
 
     def _run(self, work: Callable[[Connection], T], writes: bool) -> T:
-        from sqlalchemy.exc import DBAPIError, IntegrityError
+        from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
         try:
             engine = self._open()
@@ -109,6 +109,12 @@ class Database:
                 "The journal's database refuses to work.",
                 cause=untrusted(str(error.orig)),
                 remedy="Check that its file or server is reachable, writable, not full, and not locked by another program.",
+            ) from error
+        except (SQLAlchemyError, OSError) as error:  # no free connection; the lock beside the file: held, or not ours
+            raise Unavailable(
+                "The journal's database cannot be used.",
+                cause=untrusted(f"{type(error).__name__}: {error}"),
+                remedy="Check that the state folder is writable, and that no other program holds the journal's lock.",
             ) from error
 
     def _open(self) -> Engine:
