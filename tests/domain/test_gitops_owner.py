@@ -25,7 +25,10 @@ from ai_platform_mcp.domain.gitops_verdict import judge
 FLUX = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
 HELM = {"helm.toolkit.fluxcd.io/name": "serving", "helm.toolkit.fluxcd.io/namespace": "flux-system"}
 TRACKING = "argocd.argoproj.io/tracking-id"
-SPEC = {"replicas": 3, "template": {"containers": [{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}]}}
+SPEC: dict[str, Any] = {
+    "replicas": 3,
+    "template": {"containers": [{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}]},
+}
 REPLICAS = {"f:spec": {"f:replicas": {}}}
 CONTAINER_A = {"f:spec": {"f:template": {"f:containers": {'k:{"name":"a"}': {".": {}, "f:name": {}, "f:image": {}}}}}}
 
