@@ -78,8 +78,8 @@ def queues() -> Iterator[Json]:
         yield flavor
     for name, flavors in QUEUES.items():
         resource = FLAVORS[flavors[0]][3]
-        rows = [{"name": f, "resources": [{"name": resource, "nominalQuota": FLAVORS[f][4]}]} for f in flavors]
-        groups = [{"coveredResources": [resource], "flavors": rows}]
+        rows = [{"name": f, "resources": _quotas(resource, FLAVORS[f][4])} for f in flavors]
+        groups = [{"coveredResources": [resource, "cpu", "memory"], "flavors": rows}]
         yield _obj(
             KUEUE, "ClusterQueue", name, spec={"cohortName": "all", "namespaceSelector": {}, "resourceGroups": groups}
         )
@@ -89,6 +89,13 @@ def queues() -> Iterator[Json]:
                 yield _obj(KUEUE, "LocalQueue", name, f"{team}-{short}", spec={"clusterQueue": queue})
     for name, value in {"production": 1000, "standard": 100, "preemptible": 1}.items():
         yield _obj(KUEUE, "WorkloadPriorityClass", name, value=value, description=f"{name} work")
+
+
+def _quotas(resource: str, devices: int) -> list[Json]:
+    """All that the nodes of a flavor have: Kueue admits nothing that requests what its queue does not cover."""
+    nodes = devices // 8
+    amounts = {resource: devices, "cpu": nodes * 96, "memory": f"{nodes * 768}Gi"}
+    return [{"name": name, "nominalQuota": amount} for name, amount in amounts.items()]
 
 
 def _pool_labels(cloud: str, region: str, product: str, resource: str, spot: bool) -> dict[str, str]:

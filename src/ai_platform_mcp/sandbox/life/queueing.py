@@ -2,13 +2,15 @@
 
 Follows Kueue's documented behaviour: flavors are tried in the order of the ClusterQueue, quota counts devices, a workload
 is admitted whole, pending ones are taken by priority and then by age, and a job is suspended exactly while its workload is
-not admitted.
+not admitted. Why one waits is told as with the feature gate UnadmittedWorkloadsObservability; without it Kueue says Pending.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from fractions import Fraction
 
+from ai_platform_mcp.sandbox.kube.quantity import parse
+from ai_platform_mcp.sandbox.life.quota import DEVICES, Pools, needs, pod_requests, requested, shown
 from ai_platform_mcp.sandbox.life.world import (
     Json,
     World,
@@ -24,7 +26,6 @@ PRIORITY = "kueue.x-k8s.io/priority-class"
 JOB_UID = "kueue.x-k8s.io/job-uid"
 KUEUE = "kueue.x-k8s.io/v1beta2"
 JOBS = (("batch/v1", "Job"), ("trainer.kubeflow.org/v1alpha1", "TrainJob"), ("ray.io/v1", "RayJob"))
-DEVICES = ("nvidia.com/gpu", "google.com/tpu")
 
 
 async def step(world: World) -> None:
@@ -71,10 +72,7 @@ async def _workload(world: World, job: Json) -> Json:
             "name": f"{job['kind'].lower()}-{meta['name']}-{meta['uid'][:5]}"[:253],
             "namespace": meta["namespace"],
             "ownerReferences": [owner(job)],
-            "labels": {
-                **{key: value for key, value in labels_of(job).items() if key.startswith("aiplatform.dev/")},
-                JOB_UID: meta["uid"],
-            },
+            "labels": {JOB_UID: meta["uid"]},  # Kueue copies those of the job only where its configuration names them
         },
         "spec": spec,
     }
@@ -107,41 +105,18 @@ def node_selector(job: Json) -> dict[str, str]:
 
 
 def demand(job: Json) -> tuple[int, dict[str, str]]:
-    """How many pods a job runs and what each of them requests in devices."""
+    """How many pods a job runs and what each of them requests."""
     spec: Json = job["spec"]
     if job["kind"] == "TrainJob":
         trainer: Json = spec.get("trainer") or {}
         resources: Json = trainer.get("resourcesPerNode") or {}
-        return int(trainer.get("numNodes") or 1), _devices(resources)
+        return int(trainer.get("numNodes") or 1), requested(resources)
     if job["kind"] == "RayJob":
         groups: list[Json] = spec.get("rayClusterSpec", {}).get("workerGroupSpecs") or []
         count = sum(int(group.get("replicas") or 1) for group in groups) or 1
         template: Json = groups[0]["template"] if groups else {}
-        return count, _pod_devices(template.get("spec") or {})
-    return int(spec.get("parallelism") or 1), _pod_devices(spec["template"]["spec"])
-
-
-def _pod_devices(pod: Json) -> dict[str, str]:
-    totals: dict[str, int] = {}
-    for container in pod.get("containers") or []:
-        for name, value in _devices(container.get("resources") or {}).items():
-            totals[name] = totals.get(name, 0) + int(value)
-    return {name: str(value) for name, value in totals.items()}
-
-
-def _devices(resources: Json) -> dict[str, str]:
-    asked: Json = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {name: str(asked[name]) for name in DEVICES if name in asked}
-
-
-def needs(workload: Json) -> dict[str, int]:
-    """Devices a workload needs in all, by resource."""
-    totals: dict[str, int] = {}
-    for pod_set in workload["spec"]["podSets"]:
-        requests = _pod_devices(pod_set["template"]["spec"])
-        for name, value in requests.items():
-            totals[name] = totals.get(name, 0) + int(value) * int(pod_set["count"])
-    return totals
+        return count, pod_requests(template.get("spec") or {})
+    return int(spec.get("parallelism") or 1), pod_requests(spec["template"]["spec"])
 
 
 def _turn(workload: Json) -> tuple[int, int, str, str]:
@@ -149,93 +124,6 @@ def _turn(workload: Json) -> tuple[int, int, str, str]:
     meta = workload["metadata"]
     waiting = 0 if holds(workload, "QuotaReserved") else 1
     return waiting, -int(workload["spec"].get("priority") or 0), meta["creationTimestamp"], meta["name"]
-
-
-class Pools:
-    """Quota of every ClusterQueue and what admitted workloads use of it."""
-
-    def __init__(
-        self, cluster_queues: list[Json], local_queues: list[Json], flavors: list[Json], workloads: list[Json]
-    ):
-        self.cluster_queues = cluster_queues
-        self.local_queues = local_queues
-        self.flavors = flavors
-        self.workloads = workloads
-        self.used: dict[tuple[str, str, str], int] = {}
-        self._node_labels = {
-            row["metadata"]["name"]: (row.get("spec") or {}).get("nodeLabels") or {} for row in flavors
-        }
-        for row in workloads:
-            if holds(row, "QuotaReserved") and not holds(row, "Finished"):
-                self.take(row["status"]["admission"])
-
-    def again(self, workloads: list[Json]) -> Pools:
-        """Return the same queues with the workloads of now."""
-        return Pools(self.cluster_queues, self.local_queues, self.flavors, workloads)
-
-    def take(self, admission: Json) -> None:
-        """Count an admission."""
-        for assignment in admission["podSetAssignments"]:
-            for resource, flavor in (assignment.get("flavors") or {}).items():
-                amount = int((assignment.get("resourceUsage") or {}).get(resource, 0))
-                key = (admission["clusterQueue"], flavor, resource)
-                self.used[key] = self.used.get(key, 0) + amount
-
-    def queues_of(self, workload: Json) -> tuple[Json | None, Json | None]:
-        """The LocalQueue and the ClusterQueue a workload goes to."""
-        wanted = (workload["metadata"]["namespace"], workload["spec"].get("queueName"))
-        local = _first(self.local_queues, lambda row: (row["metadata"]["namespace"], row["metadata"]["name"]) == wanted)
-        if local is None:
-            return None, None
-        return local, _first(self.cluster_queues, lambda row: row["metadata"]["name"] == local["spec"]["clusterQueue"])
-
-    def node_labels(self, flavors: Iterable[str]) -> dict[str, str]:
-        """The labels of the nodes that flavors stand for."""
-        return {key: value for name in flavors for key, value in self._node_labels.get(name, {}).items()}
-
-    def assign(
-        self, queue: Json, asked: dict[str, int], selector: dict[str, str]
-    ) -> tuple[dict[str, str] | None, str, str]:
-        """Choose flavors for what is asked; on failure say why, by Kueue's reason and in words."""
-        chosen: dict[str, str] = {}
-        for resource, amount in asked.items():
-            offers = self._matching(_offers(queue, resource), selector)
-            if not offers:
-                text = f"ClusterQueue {queue['metadata']['name']} has no flavor for {resource} with the nodes asked for"
-                return None, "NoMatchingFlavor", text
-            most = max(nominal for _, nominal in offers)
-            if amount > most:
-                return None, "ExceedsMaxQuota", f"{amount} {resource} asked, {most} is the most one flavor ever has"
-            fits = [flavor for flavor, nominal in offers if self._free(queue, flavor, resource, nominal) >= amount]
-            if not fits:
-                free = ", ".join(f"{f} {self._free(queue, f, resource, n)} of {n}" for f, n in offers)
-                return None, "WaitingForQuota", f"insufficient unused quota for {amount} {resource}: {free}"
-            chosen[resource] = fits[0]
-        return chosen, "QuotaReserved", f"Quota reserved in ClusterQueue {queue['metadata']['name']}"
-
-    def _matching(self, offers: list[tuple[str, int]], selector: dict[str, str]) -> list[tuple[str, int]]:
-        """Keep the flavors that carry every label asked for; keys that no flavor defines are the scheduler's business."""
-        labels: dict[str, dict[str, str]] = {name: self._node_labels.get(name, {}) for name, _ in offers}
-        keys = {key for row in labels.values() for key in row}
-        wanted = {key: value for key, value in selector.items() if key in keys}
-        return [offer for offer in offers if wanted.items() <= labels[offer[0]].items()]
-
-    def _free(self, queue: Json, flavor: str, resource: str, nominal: int) -> int:
-        return nominal - self.used.get((queue["metadata"]["name"], flavor, resource), 0)
-
-
-def _first(rows: list[Json], wanted: Callable[[Json], bool]) -> Json | None:
-    return next((row for row in rows if wanted(row)), None)
-
-
-def _offers(queue: Json, resource: str) -> list[tuple[str, int]]:
-    return [
-        (flavor["name"], int(quota["nominalQuota"]))
-        for group in queue["spec"].get("resourceGroups") or []
-        for flavor in group["flavors"]
-        for quota in flavor["resources"]
-        if quota["name"] == resource
-    ]
 
 
 async def _move(world: World, row: Json, jobs: dict[str, Json], pools: Pools) -> None:
@@ -287,7 +175,7 @@ async def _admit(
         if job is not None:
             await _hold(world, job)
         return
-    usage = {resource: str(amount) for resource, amount in asked.items()}
+    usage = {resource: shown(resource, amount) for resource, amount in asked.items()}
     pod_set = row["spec"]["podSets"][0]
     assignment = {"name": pod_set["name"], "count": pod_set["count"], "flavors": flavors, "resourceUsage": usage}
     admission = {"clusterQueue": queue["metadata"]["name"], "podSetAssignments": [assignment]}
@@ -365,10 +253,12 @@ def _usage(world: World, queue: Json, pools: Pools, mine: list[Json]) -> list[Js
         for flavor in group["flavors"]:
             resources: list[Json] = []
             for quota in flavor["resources"]:
-                used = pools.used.get((name, flavor["name"], quota["name"]), 0)
-                over = max(0, used - int(quota["nominalQuota"]))
-                resources.append({"name": quota["name"], "total": str(used), "borrowed": str(over)})
-                world.signals.queue(name, flavor["name"], quota["name"], used, pending)
+                used = pools.used.get((name, flavor["name"], quota["name"]), Fraction(0))
+                over = max(Fraction(0), used - parse(quota["nominalQuota"]))
+                total, borrowed = shown(quota["name"], used), shown(quota["name"], over)
+                resources.append({"name": quota["name"], "total": total, "borrowed": borrowed})
+                if quota["name"] in DEVICES:
+                    world.signals.queue(name, flavor["name"], quota["name"], int(used), pending)
             rows.append({"name": flavor["name"], "resources": resources})
     return rows
 
