@@ -91,20 +91,25 @@ def judge(checks: dict[Check, tuple[Sample, Sample] | None], demands: dict[Check
         demands: what is asked per check; a check that is not in here has the defaults.
         waited: seconds since the release began to serve.
     """
-    compared = tuple(
-        compare(name, *sides, demands.get(name, Demand()), waited)
-        for name, sides in checks.items()
-        if sides is not None
-    )
-    missing = tuple(name for name, sides in checks.items() if sides is None)
-    late = any(waited >= demands.get(name, Demand()).seconds for name in missing)
-    verdicts: set[Verdict] = {row.verdict for row in compared}
-    if missing:
-        verdicts.add("inconclusive" if late else "pending")
-    order: tuple[Verdict, ...] = ("fail", "inconclusive", "pending")
-    otherwise: Verdict = "pass" if compared else "pending"
-    return Judgement(
-        verdict=next((name for name in order if name in verdicts), otherwise),
-        compared=compared,
-        missing=missing,
-    )
+    compared: list[Compared] = []
+    missing: list[Check] = []
+    late = False
+    for name, sides in checks.items():
+        demand = demands.get(name, Demand())
+        if sides is None:
+            missing.append(name)
+            late = late or waited >= demand.seconds
+        else:
+            compared.append(compare(name, *sides, demand, waited))
+    return Judgement(verdict=_overall(compared, missing, late=late), compared=tuple(compared), missing=tuple(missing))
+
+
+def _overall(compared: list[Compared], missing: list[Check], *, late: bool) -> Verdict:
+    verdicts = [row.verdict for row in compared]
+    if "fail" in verdicts:
+        return "fail"
+    if "inconclusive" in verdicts or (missing and late):
+        return "inconclusive"
+    if "pending" in verdicts or missing or not compared:
+        return "pending"
+    return "pass"
