@@ -79,6 +79,8 @@ class Front:
         try:
             if fault is None:
                 while data := await far.read(65536):
+                    if line:  # each connection carries one request, and the caller is to know
+                        data = data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
                     self._note(line)
                     line = ""
                     writer.write(data)
