@@ -16,6 +16,7 @@ import pytest
 from real_targets import SYSTEMS, version_of
 
 PROPERTY = "system"
+UNNAMED = {"sandbox": "the sandbox's own", "real": "none"}
 
 
 @dataclass
@@ -73,7 +74,14 @@ class RealReport:
         for system, target in self._order():
             row = self.rows[system, target]
             numbers = [str(row.counts[name]) for name in head[3:]]
-            cells.append((SYSTEMS[system].title, target, row.version or "none", *numbers))
+            cells.append(
+                (
+                    SYSTEMS[system].title,
+                    target,
+                    row.version or UNNAMED[target],
+                    *numbers,
+                )
+            )
             notes += [f"{SYSTEMS[system].title}, {count} skipped: {text}" for text, count in row.reasons.items()]
         widths = [max(len(line[place]) for line in cells) for place in range(len(head))]
         padded = (

@@ -233,7 +233,7 @@ async def test_a_namespace_without_rights_is_refused_while_planning(
         assert mine.data["status"] == "applied", mine.text
         with pytest.raises(Forbidden) as caught:
             await platform.call("request_gpu", **BATCH, environment="staging")
-        assert "would refuse to create Job vision-staging/" in caught.value.message
+        assert "may not create jobs.batch in namespace 'vision-staging'" in caught.value.message
     finally:
         await app.aclose()
 

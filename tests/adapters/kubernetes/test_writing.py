@@ -126,7 +126,9 @@ async def test_another_managers_field_is_a_conflict_that_names_manager_and_field
     for attempt in (cluster.adapter.reader.dry_run(step), cluster.do(step)):
         with pytest.raises(FieldConflict) as caught:
             await attempt
-        assert caught.value.details["conflicts"] == [{"manager": "other-team", "field": ".data.a"}]
+        (conflict,) = caught.value.details["conflicts"]
+        assert (conflict["manager"], conflict["field"]) == ("other-team", ".data.a")
+        assert conflict["since"]
 
     forced = await cluster.do(apply(config_map(cluster, a="2"), force=True))
     assert forced.state == "applied"
