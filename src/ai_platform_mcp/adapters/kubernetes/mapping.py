@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.core.rows import ClusterInfo, DeploymentRow, FlavorRow, NodeRow, QueueRow, WorkloadRow
+from ai_platform_mcp.domain.edge_identity import edge_identity
 from ai_platform_mcp.domain.objects import (
     ENVIRONMENT_LABEL,
     MODEL_LABEL,
@@ -29,7 +30,6 @@ from ai_platform_mcp.domain.objects import (
 )
 from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent
 
-SITE_LABEL = "edge.aiplatform.dev/site"
 CLOUD_LABEL = "aiplatform.dev/cloud"
 PRICE_ANNOTATION = "aiplatform.dev/hourly-cents"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -85,17 +85,18 @@ def node_row(info: ClusterInfo, live: type_json) -> NodeRow:
     labels = _labels(live)
     spec, status = section(live, "spec"), section(live, "status")
     ready = condition(live, "Ready")
+    identity = edge_identity(labels)
     allocatable = section(status, "allocatable")
     return NodeRow(
         cluster=info.name,
         name=str(metadata_of(live).get("name", "")),
         ready=ready.get("status") == "True",
         schedulable=not spec.get("unschedulable"),
-        role="edge" if info.role == "edge" or is_edge(labels) else "cloud",
+        role="edge" if info.role == "edge" or identity.edge else "cloud",
         cloud=cloud_of(labels, str(spec.get("providerID") or "")) or info.cloud,
         region=labels.get(_REGION) or info.region,
         zone=labels.get(_ZONE, ""),
-        site=labels.get(SITE_LABEL) or labels.get("apps.openyurt.io/nodepool", ""),
+        site=identity.site,
         accelerator=accelerator_of(labels) or next((name for name in _DEVICES if whole(allocatable.get(name))), ""),
         accelerators=sum(whole(allocatable.get(name)) for name in _DEVICES),
         spot=is_spot(labels),
@@ -114,13 +115,6 @@ def node_row(info: ClusterInfo, live: type_json) -> NodeRow:
 def _labels(live: type_json) -> dict[str, str]:
     """Return the labels with one object per distinct text: ten thousand nodes say the same few things."""
     return {intern(key): intern(value) for key, value in labels_of(live).items()}
-
-
-def is_edge(labels: Mapping[str, str]) -> bool:
-    """Tell whether labels mark an edge node: the role, an OpenYurt pool, or an agent with one of our sites."""
-    if "node-role.kubernetes.io/edge" in labels or "apps.openyurt.io/nodepool" in labels:
-        return True
-    return "node-role.kubernetes.io/agent" in labels and SITE_LABEL in labels
 
 
 def is_spot(labels: Mapping[str, str]) -> bool:
@@ -186,8 +180,12 @@ def flavor_rows(info: ClusterInfo, queue: type_json, flavors: Mapping[str, type_
 
 
 def _is_device(resource: str) -> bool:
-    """Tell whether a resource counts devices: the known names, and other extended resources that are no plain compute."""
-    return resource in _DEVICES or ("/" in resource and not resource.startswith("hugepages"))
+    """Tell whether a resource counts devices: extended resources that are no plain compute, and names of DeviceClasses.
+
+    Kueue covers the latter where it counts claims. Drivers name their classes by their domain, and none of Kubernetes' own
+    resources has a dot in its name.
+    """
+    return ("/" in resource or "." in resource) and not resource.startswith("hugepages")
 
 
 def _usage(status: type_json, key: str) -> dict[tuple[str, str], int]:
