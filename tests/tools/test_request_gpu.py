@@ -166,3 +166,53 @@ async def test_work_that_was_planned_for_a_pool_spills_to_the_next_when_that_one
         job = await platform.get("batch/v1", "Job", name, "vision-dev")
         assert job is not None
         await platform_delete(platform, job)
+
+
+async def make(platform: Platform, api_version: str, kind: str, name: str, spec: dict[str, Any], **meta: str) -> None:
+    """Furnish the cluster as its administrators would."""
+    from ai_platform_mcp.core.permit import Permit, open_permit
+    from ai_platform_mcp.core.plan import Apply
+    from ai_platform_mcp.core.rows import Stamp
+
+    made = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **meta}, "spec": spec}
+    writers = (await platform.app.wiring()).guard._executor._writers  # type: ignore[attr-defined]
+    with open_permit(Permit("test", "s1")):
+        step = Apply(title="furnish", cluster="sandbox", manifest=made)
+        await writers.clusters.execute(step, Stamp(operation_id="op-test", plan_digest="0"))
+
+
+async def test_a_queue_that_counts_a_device_class_gets_a_claim_template_and_then_the_job(platform: Platform):
+    kueue, device_class = "kueue.x-k8s.io/v1beta2", "gpu.nvidia.com"
+    await make(platform, "resource.k8s.io/v1", "DeviceClass", device_class, {})
+    quota = {device_class: 16, "cpu": 192, "memory": "2Ti"}
+    resources = [{"name": name, "nominalQuota": amount} for name, amount in quota.items()]
+    groups = [{"coveredResources": list(quota), "flavors": [{"name": "gcp-h100", "resources": resources}]}]
+    await make(platform, kueue, "ClusterQueue", "claims", {"namespaceSelector": {}, "resourceGroups": groups})
+    await make(platform, kueue, "LocalQueue", "claims", {"clusterQueue": "claims"}, namespace="vision-dev")
+    inventory = platform.readers.inventory
+    with anyio.fail_after(30):
+        while not any(row.name == "claims" for row in (await inventory.inventory("sandbox")).queues):
+            await anyio.sleep(0.05)
+    wanted = {"purpose": "batch", "accelerator": "h100", "count": 2, "nodes": 2, "hours": 1, "queue": "claims"}
+    done = await platform.call("request_gpu", **wanted, mode="apply")
+    assert done.data["status"] == "applied", done.text
+    claim, job = (step["title"].split()[2].rstrip(":") for step in done.data["steps"])
+    template = await platform.get("resource.k8s.io/v1", "ResourceClaimTemplate", claim, "vision-dev")
+    assert template is not None and template["metadata"]["labels"]["aiplatform.dev/team"] == "vision"
+    live = await platform.get("batch/v1", "Job", job, "vision-dev")
+    assert live is not None
+    assert live["spec"]["template"]["spec"]["resourceClaims"][0]["resourceClaimTemplateName"] == claim
+    label = f"kueue.x-k8s.io/job-uid={live['metadata']['uid']}"
+    with anyio.fail_after(60):
+        while True:
+            page = await platform.readers.clusters.list(
+                "sandbox", kueue, "Workload", namespace="vision-dev", labels=label
+            )
+            admitted = [row["status"]["admission"] for row in page.items if row.get("status", {}).get("admission")]
+            if admitted:
+                break
+            await anyio.sleep(0.1)
+    [assigned] = admitted[0]["podSetAssignments"]
+    assert assigned["flavors"][device_class] == "gcp-h100"
+    assert assigned["resourceUsage"][device_class] == "4"
+    await platform_delete(platform, live)

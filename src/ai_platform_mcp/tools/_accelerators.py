@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound, Unavailable
 from ai_platform_mcp.core.facts import ComputeFacts, QuotaFacts
-from ai_platform_mcp.core.plan import Cost, Evidence, Risk, Target
+from ai_platform_mcp.core.plan import Apply, Cost, Evidence, Risk, Target
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory
+from ai_platform_mcp.core.tool import PlanContext
 from ai_platform_mcp.core.wording import dollars
+from ai_platform_mcp.domain.devices import Classes, is_class_name, reachable, why_so
 from ai_platform_mcp.domain.placement import Candidate, Need, explain, place, rejections
 from ai_platform_mcp.domain.pools import Pool, pools_of, price_lists
-from ai_platform_mcp.manifests.common import Compute
+from ai_platform_mcp.manifests.common import Compute, Origin
 from ai_platform_mcp.manifests.kueue import Queueing
+from ai_platform_mcp.tools._claims import Claim, claim_for, classes_of
 from ai_platform_mcp.tools._places import Places, at_each
 from ai_platform_mcp.tools._reading import (
     Place,
@@ -57,6 +59,10 @@ class Placed:
     """Whether Kueue admits the work."""
     across: bool = False
     """Whether it was chosen among several clusters."""
+    claim: Claim | None = None
+    """How each pod claims its devices, None where they are a device plugin's resource."""
+    asked: str = ""
+    """Why they are asked for that way, in a sentence; empty where the cluster leaves no choice."""
 
     def outside_of_queues(self) -> Placed:
         """Return the same place for pods that Kueue does not see, so that nothing is promised of a queue.
@@ -75,8 +81,13 @@ class Placed:
             self,
             queued=False,
             chosen=chosen,
+            claim=self.claim and replace(self.claim, operation=""),
             cost=_cost(chosen, self.cost.budget_left_cents if self.cost else None),
-            reasons=(f"{pool.flavor} ({place_name}, {cost}) is the best fit of the on-demand pools.", text),
+            reasons=(
+                f"{pool.flavor} ({place_name}, {cost}) is the best fit of the on-demand pools.",
+                text,
+                *([self.asked] if self.asked else []),
+            ),
         )
 
     @property
@@ -96,8 +107,13 @@ class Placed:
             memory=f"{POD_MEMORY_GIB_PER_DEVICE * self.need.count}Gi",
             accelerators=self.need.count,
             accelerator_resource=self.pool.resource,
+            claim_template=self.claim.name if self.claim else None,
             node_selector=self.chosen.selector,
         )
+
+    def claim_steps(self, origin: Origin) -> tuple[Apply, ...]:
+        """Return what must be there before the work is: its claim template, none where a device plugin serves."""
+        return (self.claim.step(self.where, origin),) if self.claim else ()
 
     def compute_facts(self) -> ComputeFacts:
         """Return what policy is told of the devices."""
@@ -174,9 +190,10 @@ class _Offer:
     where: Place
     inventory: Inventory
     pools: tuple[Pool, ...]
+    classes: Classes
 
 
-async def find_pool(readers: Readers, where: Place | Places, need: Need, now: datetime) -> Placed:
+async def find_pool(readers: Readers, where: Place | Places, need: Need, context: PlanContext) -> Placed:
     """Place a need among the pools that the namespaces' LocalQueues lead to, in one cluster or over several.
 
     Of several clusters, one that does not answer, or only from memory, is passed over.
@@ -200,18 +217,23 @@ async def find_pool(readers: Readers, where: Place | Places, need: Need, now: da
         raise _ruled_out(placement.rejected, pools, places)
     found = next(row for row in offers if row.where.cluster.name == chosen.pool.cluster)
     at = found.where
+    why = why_so(chosen.pool, found.classes)
     return Placed(
         need=need,
         chosen=chosen,
         inventory=found.inventory,
-        reasons=(*explain(placement, clusters=places.several), *places.reasons()),
-        cost=_cost(chosen, await budget_left(readers, at.team, now)),
+        reasons=(*explain(placement, clusters=places.several), *([why] if why else []), *places.reasons()),
+        cost=_cost(chosen, await budget_left(readers, at.team, context.now)),
         queueing=Queueing(
             queue=chosen.pool.local_queue,
             priority_class=await priority_class(readers, at.cluster.name, at.environment, spot=chosen.pool.spot),
         ),
         where=at,
         across=places.several,
+        claim=await claim_for(readers, at.cluster.name, chosen.pool, need, context)
+        if is_class_name(chosen.pool.resource)
+        else None,
+        asked=why,
     )
 
 
@@ -222,13 +244,14 @@ async def _offer(readers: Readers, where: Place, *, current: bool) -> _Offer:
     inventory = await read_inventory(readers, cluster.name)
     if current and inventory.stale:
         raise Unavailable(f"last seen {inventory.age_seconds} s ago.", cause=inventory.problem)
-    pools = pools_of(inventory, where.namespace.name, price_lists(cluster, readers.platform))
+    classes = await classes_of(readers, cluster.name)
+    pools = reachable(pools_of(inventory, where.namespace.name, price_lists(cluster, readers.platform)), classes)
     if not pools:
         raise NotFound(
             f"The namespace {where.namespace.name!r} has no LocalQueue that leads to accelerators.",
             remedy="Ask the platform's administrators for a LocalQueue, or pass another namespace.",
         )
-    return _Offer(where, inventory, pools)
+    return _Offer(where, inventory, pools, classes)
 
 
 def _cost(chosen: Candidate, budget_left_cents: int | None) -> Cost | None:

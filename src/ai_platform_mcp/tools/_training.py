@@ -202,6 +202,12 @@ async def _workflow(order: Order, template: str, placed: Placed, readers: Reader
             remedy=f"install Argo Workflows, or leave workflow out of the golden path {order.golden_path!r}",
         )
     where = placed.where
+    if placed.claim:
+        raise CapabilityMissing(
+            f"A WorkflowTemplate cannot be handed the claim for {placed.pool.resource}.",
+            cause=f"{placed.pool.cluster_queue} counts devices by DeviceClass, and a run's arguments carry a count alone.",
+            remedy="Train by a golden path with ray, or have the queue cover the device plugin's resource.",
+        )
     live = await readers.clusters.get(where.cluster.name, argo.API, "WorkflowTemplate", template, where.namespace.name)
     if live is None:
         raise CapabilityMissing(

@@ -197,7 +197,7 @@ async def _pool(world: _World, readers: Readers, context: PlanContext) -> tuple[
     )
     if need is None:
         return None, ""
-    return (await find_pool(readers, world.cloud.where, need, context.now)).outside_of_queues(), why
+    return (await find_pool(readers, world.cloud.where, need, context)).outside_of_queues(), why
 
 
 def _replicas(world: _World) -> tuple[int, int]:
@@ -271,7 +271,8 @@ async def _edge(world: _World, readers: Readers) -> EdgePart:
 def _draft(
     world: _World, choice: Choice, cloud: CloudPart | None, edge: EdgePart | None, placed: Placed | None
 ) -> Draft:
-    steps: tuple[Step, ...] = (*((cloud.step, *cloud.further) if cloud else ()), *(edge.steps if edge else ()))
+    claims = placed.claim_steps(world.origin) if placed else ()
+    steps: tuple[Step, ...] = (*claims, *((cloud.step, *cloud.further) if cloud else ()), *(edge.steps if edge else ()))
     followed = (*((cloud.step,) if cloud else ()), *(edge.steps if edge else ()))
     targets = (*((_cloud_target(world, cloud, placed),) if cloud else ()), *(edge.targets if edge else ()))
     rollout = _rollout(world, cloud, edge)

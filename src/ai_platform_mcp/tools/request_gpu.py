@@ -74,7 +74,7 @@ class RequestGpu:
             environment=params.environment,
             role="cloud",
         )
-        placed = await find_pool(readers, places, _need(params), context.now)
+        placed = await find_pool(readers, places, _need(params), context)
         where = placed.where
         manifest = await _job(params, placed, readers, context)
         step = Submit(
@@ -86,7 +86,7 @@ class RequestGpu:
         return Draft(
             action="submit",
             summary=_summary(params, placed),
-            steps=(step,),
+            steps=(*placed.claim_steps(_origin(placed, context)), step),
             targets=placed.targets(),
             facts=Facts(compute=placed.compute_facts(), quota=placed.quota_facts()),
             cost=placed.cost,
@@ -113,10 +113,14 @@ def _need(params: RequestGpuParams) -> Need:
     )
 
 
+def _origin(placed: Placed, context: PlanContext) -> Origin:
+    where = placed.where
+    return Origin(team=where.team, environment=where.environment, operation=context.operation_id)
+
+
 async def _job(params: RequestGpuParams, placed: Placed, readers: Readers, context: PlanContext) -> type_json:
     """Return a TrainJob for training over several nodes, which need a rendezvous; else a plain Job."""
-    where = placed.where
-    origin = Origin(team=where.team, environment=where.environment, operation=context.operation_id)
+    where, origin = placed.where, _origin(placed, context)
     env = (EnvVar(name="CHECKPOINT_URI", value=params.checkpoint),) if params.checkpoint else ()
     deadline = None if params.hours is None else params.hours * 3600
     name = object_name(params.purpose, placed.pool.flavor, seed=context.operation_id, length=40)

@@ -34,7 +34,7 @@ from ai_platform_mcp.tools._training import Order, job_of, kinds_of
 
 KINDS = ((TRAINJOB_API, "TrainJob"), (PYTORCHJOB_API, "PyTorchJob"), (RAY_API, "RayJob"), (argo.API, "Workflow"))
 RUNS_READ = 50
-_PARAMETER = re.compile(r"^([A-Za-z_][A-Za-z0-9_.-]{0,62})=(.*)$", re.S)
+_PARAMETER = re.compile(r"^([A-Za-z_][A-Za-z0-9_-]{0,62})=(.*)$", re.S)
 
 
 class TriggerRetrainingParams(WriteParams):
@@ -254,9 +254,10 @@ async def _start(
     drift = await drift_milli(readers, params.model) if params.reason != "manual" else None
     drop = await performance_drop_milli(readers, params.model) if params.reason != "manual" else None
     facts = facts_of(params.reason, runs, context.now, drift_milli=drift, performance_drop_milli=drop)
-    placed = await find_pool(readers, places, _need(params, path), context.now)
+    placed = await find_pool(readers, places, _need(params, path), context)
     where = placed.where
-    job = await job_of(_order(params, path, where, context), placed, readers)
+    order = _order(params, path, where, context)
+    job = await job_of(order, placed, readers)
     ref = ref_of(job.manifest)
     step = Submit(
         title=f"Submit {ref} to queue {placed.pool.local_queue}", cluster=where.cluster.name, manifest=job.manifest
@@ -267,7 +268,7 @@ async def _start(
         action="retrain",
         summary=f"Train {params.model} ({params.reason}) by {params.golden_path}: {need.devices} × "
         f"{placed.pool.accelerator} for {need.hours} h on {placed.flavors} in {placed.place_name}.",
-        steps=(step,),
+        steps=(*placed.claim_steps(order.origin), step),
         targets=placed.targets(),
         facts=Facts(model=model, compute=placed.compute_facts(), quota=placed.quota_facts(), retrain=facts),
         cost=placed.cost,

@@ -25,6 +25,7 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 PRIORITY = "kueue.x-k8s.io/priority-class"
 JOB_UID = "kueue.x-k8s.io/job-uid"
 KUEUE = "kueue.x-k8s.io/v1beta2"
+CLAIMS = "resource.k8s.io/v1"
 JOBS = (("batch/v1", "Job"), ("trainer.kubeflow.org/v1alpha1", "TrainJob"), ("ray.io/v1", "RayJob"))
 
 
@@ -60,7 +61,8 @@ async def _queue(world: World, job: Json) -> None:
 async def _workload(world: World, job: Json) -> Json:
     meta = job["metadata"]
     name = labels_of(job).get(PRIORITY)
-    spec: Json = {"active": True, "queueName": labels_of(job)[QUEUE], "podSets": [_pod_set(job)]}
+    pods = _pod_set(job, await claimed(world, job))
+    spec: Json = {"active": True, "queueName": labels_of(job)[QUEUE], "podSets": [pods]}
     if name:
         row = await world.store.find(KUEUE, "WorkloadPriorityClass", name)
         spec["priority"] = int(row["value"]) if row else 0
@@ -78,8 +80,9 @@ async def _workload(world: World, job: Json) -> Json:
     }
 
 
-def _pod_set(job: Json) -> Json:
+def _pod_set(job: Json, devices: dict[str, str]) -> Json:
     count, requests = demand(job)
+    requests |= devices
     container = {"name": "main", "image": "placeholder", "resources": {"requests": requests}}
     pod: Json = {"containers": [container], "restartPolicy": "Never"}
     if chosen := node_selector(job):
@@ -90,11 +93,8 @@ def _pod_set(job: Json) -> Json:
 def node_selector(job: Json) -> dict[str, str]:
     """The node labels that a job's own pods insist on: Kueue tries only flavors that have them."""
     spec: Json = job["spec"]
-    if job["kind"] == "Job":
-        return spec["template"]["spec"].get("nodeSelector") or {}
-    if job["kind"] == "RayJob":
-        groups: list[Json] = spec.get("rayClusterSpec", {}).get("workerGroupSpecs") or []
-        return (groups[0]["template"].get("spec") or {}).get("nodeSelector") or {} if groups else {}
+    if job["kind"] in ("Job", "RayJob"):
+        return _pod_spec(job).get("nodeSelector") or {}
     found: dict[str, str] = {}
     for patch in spec.get("runtimePatches") or []:
         runtime: Json = patch.get("trainingRuntimeSpec") or {}
@@ -102,6 +102,34 @@ def node_selector(job: Json) -> dict[str, str]:
             pod = (((replicated.get("template") or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
             found |= pod.get("nodeSelector") or {}
     return found
+
+
+async def claimed(world: World, job: Json) -> dict[str, str]:
+    """How many devices of each DeviceClass a job's pods claim; as Kueue counts where the class is mapped to its own name.
+
+    Only requests under ``exactly`` count. The Workload says them as requests, where the real Kueue looks them up again.
+    """
+    totals: dict[str, int] = {}
+    for row in _pod_spec(job).get("resourceClaims") or []:
+        name = row.get("resourceClaimTemplateName")
+        made = (
+            await world.store.find(CLAIMS, "ResourceClaimTemplate", name, job["metadata"]["namespace"])
+            if name
+            else None
+        )
+        asked: list[Json] = (made or {}).get("spec", {}).get("spec", {}).get("devices", {}).get("requests") or []
+        for exactly in (request.get("exactly") or {} for request in asked):
+            if device_class := exactly.get("deviceClassName"):
+                totals[device_class] = totals.get(device_class, 0) + int(exactly.get("count") or 1)
+    return {name: str(count) for name, count in totals.items()}
+
+
+def _pod_spec(job: Json) -> Json:
+    spec: Json = job["spec"]
+    if job["kind"] == "RayJob":
+        groups: list[Json] = spec.get("rayClusterSpec", {}).get("workerGroupSpecs") or []
+        return (groups[0]["template"].get("spec") or {}) if groups else {}
+    return spec["template"]["spec"] if job["kind"] == "Job" else {}
 
 
 def demand(job: Json) -> tuple[int, dict[str, str]]:
@@ -216,11 +244,11 @@ async def _evict(world: World, row: Json, job: Json | None, reason: str, text: s
     await world.status(row, status)
     if job is None:
         return
-    body: Json = {"spec": {"suspend": True}}
-    if job["kind"] == "Job":
-        own = row["spec"]["podSets"][0]["template"]["spec"].get("nodeSelector") or {}
-        body["spec"]["template"] = {"spec": {"nodeSelector": {**dict.fromkeys(node_selector(job)), **own}}}
-    await world.patch(job, body)
+    if not await world.patch(job, {"spec": {"suspend": True}}) or job["kind"] != "Job":
+        return
+    own = row["spec"]["podSets"][0]["template"]["spec"].get("nodeSelector") or {}
+    asked = {**dict.fromkeys(node_selector(job)), **own}  # only a suspended Job's template may change
+    await world.patch(job, {"spec": {"template": {"spec": {"nodeSelector": asked}}}})
 
 
 def _over(job: Json) -> bool:

@@ -24,7 +24,12 @@ def pod_requests(pod: Json) -> dict[str, str]:
 def requested(resources: Json) -> dict[str, str]:
     """What a container requests; a limit stands for a request that is not given."""
     asked: Json = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {name: str(asked[name]) for name in COUNTED if name in asked}
+    return {name: str(value) for name, value in asked.items() if name in COUNTED or is_class(name)}
+
+
+def is_class(name: str) -> bool:
+    """Whether a name is a DeviceClass's, under which claims are counted: no resource of a container has a dot and no slash."""
+    return "." in name and "/" not in name
 
 
 def needs(workload: Json) -> dict[str, Fraction]:
