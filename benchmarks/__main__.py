@@ -37,11 +37,12 @@ def main() -> None:
 
 def _benches(folder: Path) -> Iterator[Callable[[], Section]]:
     from ai_platform_mcp.sandbox import process
-    from benchmarks import calls, failing, policy, scale, start, tokens
+    from benchmarks import calls, failing, policy, replay, scale, start, tokens
 
     yield lambda: start.start(folder / "start")
     yield tokens.tokens
     yield lambda: anyio.run(policy.policy)
+    yield replay.replay
     box = folder / "sandbox"
     anyio.run(process.ensure_up, box)
     try:

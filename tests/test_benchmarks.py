@@ -55,3 +55,27 @@ def test_a_small_cluster_passes_through_the_whole_scale_bench(tmp_path: Path, mo
     assert met["no answer above 10000 tokens"]
     assert "230 rows, 230 distinct" in section.targets[4].text
     assert len(section.rows) == len(scale.READS) + 4
+
+
+def test_a_replay_without_its_trace_says_what_is_missing(tmp_path: Path) -> None:
+    replay = importlib.import_module("benchmarks.replay")
+    section = replay.replay(tmp_path / "none.csv")
+    assert section.rows == ()
+    assert "azure-llm-conv-2023.csv" in section.notes[0]
+
+
+def test_a_replayed_day_of_bursts_spills_what_always_the_edge_would_miss(tmp_path: Path) -> None:
+    replay = importlib.import_module("benchmarks.replay")
+    trace = tmp_path / "trace.csv"
+    lines = [
+        f"2026-01-01 00:{second // 60:02}:{second % 60:02}.0000000,500,200" for second in range(500) for _ in range(5)
+    ]
+    trace.write_text(
+        "\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *lines, "2026-01-01 00:59:00.0000000,9000,10"])
+    )
+    section = replay.replay(trace)
+    assert all(goal.met for goal in section.targets if "no SLO" in goal.text), section.targets
+    rows = {(size, policy): cells for size, policy, *cells in section.rows}
+    assert float(rows["3", "always the edge"][1].rstrip("%")) > 50
+    assert float(rows["3", "clairvoyant bound"][2].rstrip("%")) >= float(rows["3", "ours"][2].rstrip("%"))
+    assert float(rows["24", "ours"][3].rstrip("%")) < float(rows["24", "ours"][2].rstrip("%"))
