@@ -14,6 +14,23 @@ touches if {
 	input.action != "resume"
 }
 
+default health := null
+
+health := input.facts.fleet.health
+
+for_health if is_object(health)
+
+for_health if input.args.reason == "health"
+
+# A cordon of what hardware findings propose, within the free share: it waits for no hour and nobody, and is undone at will.
+urgent if {
+	input.action == "cordon"
+	data.aiplatform.lib.config.fleet.cordon_on_hardware_findings
+	for_health
+	health.hardware >= input.facts.fleet.affected
+	not data.aiplatform.lib.fleet.wide
+}
+
 wrong contains fault if some fault in data.aiplatform.lib.contract.some_target
 
 wrong contains fault if some fault in data.aiplatform.lib.contract.some_change
@@ -21,6 +38,13 @@ wrong contains fault if some fault in data.aiplatform.lib.contract.some_change
 wrong contains fault if {
 	touches
 	some fault in data.aiplatform.lib.contract.fleet_group
+}
+
+# Whoever gives health as the reason must bring what health says.
+wrong contains fault if {
+	touches
+	for_health
+	some fault in data.aiplatform.lib.contract.health_group
 }
 
 wrong contains fault if {
@@ -41,7 +65,14 @@ violations contains say.finding("edge_role_missing", "high", {"roles": sort(data
 
 violations contains finding if {
 	not stops
+	not urgent
 	some finding in data.aiplatform.lib.calendar.findings
+}
+
+violations contains say.finding("health_not_proposed", "high", {"proposed": health.proposed, "affected": input.facts.fleet.affected}) if {
+	touches
+	for_health
+	health.proposed < input.facts.fleet.affected
 }
 
 violations contains finding if {
@@ -86,7 +117,15 @@ asks contains entry if some entry in data.aiplatform.lib.access.asks
 
 asks contains entry if {
 	not stops
+	not urgent
 	some entry in data.aiplatform.lib.calendar.asks
+}
+
+# Findings may be wrong for a whole fleet at once (an exporter, an agent): nobody drains many nodes on their word alone.
+asks contains say.ask("wide_health_drain", "approver") if {
+	input.action == "drain"
+	for_health
+	data.aiplatform.lib.fleet.wide
 }
 
 asks contains entry if {
@@ -97,6 +136,7 @@ asks contains entry if {
 asks contains say.ask("production_edge_change", "approver") if {
 	data.aiplatform.lib.access.production
 	not stops
+	not urgent
 	not data.aiplatform.lib.access.has_role(data.aiplatform.lib.config.access.edge_operator_roles)
 }
 

@@ -76,3 +76,54 @@ test_nothing_to_touch_is_not_judged if {
 	f.broken(f.plus(drain, {"targets": []})) == {"fact_missing"}
 	f.broken(f.plus(drain, {"facts": {"changes": []}})) == {"fact_missing"}
 }
+
+sick(action, found) := f.plus(prod, {"action": action, "args": {"reason": "health"}, "time": "2026-11-22T03:00:00Z", "facts": {"fleet": {"health": found}}})
+
+all_hardware := {"proposed": 4, "hardware": 4}
+
+test_a_cordon_of_failed_hardware_waits_for_no_hour_and_nobody if f.effect(sick("cordon", all_hardware)) == "allow"
+
+test_a_cordon_of_failed_hardware_is_made_in_a_freeze_too if {
+	f.effect(f.plus(sick("cordon", all_hardware), {"time": "2026-01-02T23:00:00Z"})) == "allow"
+}
+
+test_other_findings_and_other_actions_are_judged_as_ever if {
+	as_ever := {"production_edge_change": "platform-approver", "outside_change_window": "platform-approver"}
+	f.asked(sick("cordon", {"proposed": 4, "hardware": 3})) == as_ever
+	f.asked(sick("drain", all_hardware)) == as_ever
+	f.asked(f.plus(prod, {"action": "cordon", "time": "2026-11-22T03:00:00Z"})) == as_ever
+}
+
+test_a_law_may_keep_agents_from_cordoning_by_findings if {
+	question := sick("cordon", all_hardware)
+	decision := data.aiplatform.main.decision with input as question with data.aiplatform.fleet.cordon_on_hardware_findings as false
+	decision.effect == "require_approval"
+}
+
+test_a_wide_cordon_is_not_spared_by_its_findings if {
+	question := f.plus(sick("cordon", {"proposed": 5, "hardware": 5}), {"facts": {"fleet": {"affected": 5}}})
+	"blast_radius_fleet" in object.keys(f.asked(question))
+	"production_edge_change" in object.keys(f.asked(question))
+}
+
+test_a_wide_drain_by_findings_needs_an_approver_in_every_environment if {
+	wide := {"facts": {"fleet": {"affected": 5, "health": {"proposed": 5, "hardware": 5}}}}
+	f.asked(f.plus(drain, object.union(wide, {"args": {"reason": "health"}}))) == {"blast_radius_fleet": "self", "wide_health_drain": "platform-approver"}
+	f.asked(f.plus(drain, {"facts": {"fleet": {"affected": 5}}})) == {"blast_radius_fleet": "self"}
+}
+
+test_health_is_no_reason_for_nodes_without_findings if {
+	f.broken(sick("cordon", {"proposed": 3, "hardware": 3})) == {"health_not_proposed"}
+	f.broken(sick("drain", {"proposed": 0, "hardware": 0})) == {"health_not_proposed"}
+}
+
+test_health_as_a_reason_brings_what_health_says if {
+	f.broken(sick("cordon", null)) == {"fact_missing"}
+	f.broken(sick("cordon", {"proposed": "4", "hardware": 4})) == {"fact_mistyped"}
+	f.broken(f.plus(sick("cordon", all_hardware), {"args": {}, "facts": {"fleet": {"health": {"proposed": 1, "hardware": 4}}}})) == {"health_not_proposed"}
+}
+
+test_a_minimum_holds_whatever_health_says if {
+	low := {"sites": [object.union(f.sites[0], {"healthy_after": 2})], "health": all_hardware}
+	f.broken(f.plus(sick("cordon", all_hardware), {"facts": {"fleet": low}})) == {"site_below_minimum"}
+}

@@ -96,6 +96,11 @@ site := [
 	[["minimum_healthy"], "count"],
 ]
 
+health := [
+	[["proposed"], "count"],
+	[["hardware"], "count"],
+]
+
 retrain := [
 	[["reason"], "reason"],
 	[["active_runs"], "count"],
@@ -138,6 +143,12 @@ group(name, spec) := shape.faults(fact(name), concat(".", ["facts", name]), spec
 model_group := group("model", model) | shape.each(object.get(facts, ["model", "gates"], null), "facts.model.gates[]", gate)
 
 fleet_group := group("fleet", fleet) | shape.each(object.get(facts, ["fleet", "sites"], null), "facts.fleet.sites[]", site)
+
+default health_facts := null
+
+health_facts := facts.fleet.health
+
+health_group := shape.faults(health_facts, "facts.fleet.health", health)
 
 rollout_group := group("rollout", rollout)
 

@@ -51,6 +51,7 @@ compute_spec := [
 fleet_spec := [
 	[["free_percent"], "count"],
 	[["max_capacity_loss_percent"], "count"],
+	[["cordon_on_hardware_findings"], "flag"],
 ]
 
 retraining_spec := [

@@ -286,7 +286,15 @@ def _already_running(rng: random.Random, root: Document) -> None:
         root["facts"]["changes"][0] |= {"action": "none", "owner_team": "vision"}
 
 
-VARIATIONS += [_edge_as_well, _other_owner, _through_git, _already_running]
+def _for_health(rng: random.Random, root: Document) -> None:
+    """Take nodes out for their hardware's health, with findings for all of them or for some."""
+    if root["tool"] == "manage_edge_nodes" and root["action"] in ("cordon", "drain"):
+        proposed = rng.choice([0, 3, 4, 47])
+        root["args"] = {"reason": "health"}
+        root["facts"]["fleet"]["health"] = {"proposed": proposed, "hardware": rng.choice([0, 3, proposed])}
+
+
+VARIATIONS += [_edge_as_well, _other_owner, _through_git, _already_running, _for_health]
 
 
 def sample(seed: int, count: int) -> list[Document]:

@@ -169,6 +169,10 @@ ROLLOUT_CODES: Mapping[str, Words] = {
         "The site {site} would keep {healthy_after} healthy nodes; it needs {minimum}.",
         "Bring other nodes of the site back first, or take fewer out at once.",
     ),
+    "health_not_proposed": Words(
+        "Findings of hardware health propose this for {proposed} of the {affected} nodes.",
+        "Leave the other nodes out, or leave the reason out.",
+    ),
     "capacity_loss_too_large": Words(
         "The plan takes {nodes} of {members} nodes out at once; {max_percent} % is the most.", "Go site by site."
     ),
@@ -235,6 +239,7 @@ APPROVAL_CODES: Mapping[str, Words] = {
     "production_resume": Words("This lets work in production go on.", _SELF),
     "outside_change_window": Words("This changes production outside of the change windows.", _APPROVER),
     "blast_radius_fleet": Words("This touches a large share of the fleet.", _APPROVER),
+    "wide_health_drain": Words("This drains a large share of the fleet on the word of health findings.", _APPROVER),
     "blast_radius_replicas": Words("This removes serving replicas.", _APPROVER),
     "replaces_at_once": Words("This replaces a served version in one step.", _SELF),
     "costly_request": Words("This request costs much.", _APPROVER),

@@ -73,6 +73,16 @@ class FleetFacts(Value):
     share_percent: int
     offline: int
     sites: tuple[SiteFacts, ...] = ()
+    health: HealthFacts | None = None
+    """What findings of hardware health say of the touched nodes; None where the change is not made for its sake."""
+
+
+class HealthFacts(Value):
+    """How many of the touched nodes have a finding that proposes the action, or more than it."""
+
+    proposed: int
+    hardware: int
+    """Of those, the ones whose finding is of class ``hardware``."""
 
 
 class SiteFacts(Value):
