@@ -33,6 +33,8 @@ from ai_platform_mcp.core.ports import ClusterReader
 from ai_platform_mcp.core.redact import untrusted
 
 TEAM_LABEL = "aiplatform.dev/team"
+_OWNERS = 3
+"""How many owners up a team is looked for: Workload, Job, and what made the Job."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ async def _look(step: Step, clusters: ClusterReader, *, commits: bool) -> _Seen:
         kind=ref.kind,
         name=ref.name,
         namespace=ref.namespace,
-        owner_team=_team(answer.live),
+        owner_team=await _team(step.cluster, answer.live, clusters),
         replicas_removed=_replicas_removed(step, answer.diff, answer.live),
         forced=isinstance(step, Apply) and step.force,
         **gitops_facts(answer.gitops, commits=commits),
@@ -136,11 +138,31 @@ def ref_of(step: ClusterStep) -> ObjectRef:
     )
 
 
-def _team(live: type_json | None) -> str | None:
-    if live is None:
+async def _team(cluster: str, live: type_json | None, clusters: ClusterReader) -> str | None:
+    """Return the team that an object names, else the one that its controller names: a Workload belongs to its Job's team."""
+    for _ in range(_OWNERS):
+        if live is None:
+            return None
+        metadata: type_json = live.get("metadata", {})
+        team = (metadata.get("labels") or {}).get(TEAM_LABEL)
+        if team:
+            return str(team)
+        owner = next((row for row in metadata.get("ownerReferences") or [] if row.get("controller")), None)
+        live = None if owner is None else await _owner(cluster, owner, metadata.get("namespace"), clusters)
+    return None
+
+
+async def _owner(
+    cluster: str, reference: type_json, namespace: str | None, clusters: ClusterReader
+) -> type_json | None:
+    """Return the very object that a reference means, None where it is gone or may not be read."""
+    kind, name = str(reference.get("kind", "")), str(reference.get("name", ""))
+    try:
+        found = await clusters.get(cluster, str(reference.get("apiVersion", "")), kind, name, namespace)
+    except PlatformError:
         return None
-    labels: type_json = live.get("metadata", {}).get("labels") or {}
-    return labels.get(TEAM_LABEL)
+    same = found is not None and found.get("metadata", {}).get("uid") == reference.get("uid")
+    return found if same else None
 
 
 def _replicas_removed(step: Step, diff: Diff, live: type_json | None) -> int:

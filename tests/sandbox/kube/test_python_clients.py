@@ -53,29 +53,29 @@ async def test_the_async_dynamic_client_works(sandbox: Sandbox, namespace: str) 
             "apiVersion": "kueue.x-k8s.io/v1beta2",
             "kind": "LocalQueue",
             "metadata": {"name": "team-a", "namespace": namespace},
-            "spec": {"clusterQueue": "gpu"},
+            "spec": {"clusterQueue": "gpu", "stopPolicy": "None"},
         }
         shown = await dynamic.server_side_apply(
             queues, body=body, namespace=namespace, field_manager="ai-platform-mcp", dry_run="All"
         )
-        assert shown.spec.clusterQueue == "gpu"
+        assert shown.spec.stopPolicy == "None"
         applied = await dynamic.server_side_apply(
             queues, body=body, namespace=namespace, field_manager="ai-platform-mcp"
         )
         version = applied.metadata.resourceVersion
-        other = body | {"spec": {"clusterQueue": "cpu"}}
+        other = body | {"spec": {"clusterQueue": "gpu", "stopPolicy": "Hold"}}
         with pytest.raises(ConflictError) as refused:
             await dynamic.server_side_apply(queues, body=other, namespace=namespace, field_manager="other")
-        assert 'conflict with \\"ai-platform-mcp\\": .spec.clusterQueue' in str(refused.value)
+        assert 'conflict with \\"ai-platform-mcp\\": .spec.stopPolicy' in str(refused.value)
         forced = await dynamic.server_side_apply(
             queues, body=other, namespace=namespace, field_manager="other", force_conflicts=True
         )
-        assert forced.spec.clusterQueue == "cpu"
+        assert forced.spec.stopPolicy == "Hold"
         seen: list[tuple[str, str]] = []
         async for event in dynamic.watch(queues, namespace=namespace, resource_version=version, timeout=2):
-            seen.append((event["type"], event["object"].spec.clusterQueue))
+            seen.append((event["type"], event["object"].spec.stopPolicy))
             break
-        assert seen == [("MODIFIED", "cpu")]
+        assert seen == [("MODIFIED", "Hold")]
         headers = {"Impersonate-User": "nobody"}
         with pytest.raises(Exception, match="403"):
             await dynamic.get(queues, namespace=namespace, header_params=headers)

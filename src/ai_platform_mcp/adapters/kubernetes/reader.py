@@ -26,6 +26,7 @@ from ai_platform_mcp.domain.gitops_verdict import judge
 from ai_platform_mcp.domain.objects import FIELD_MANAGER, diff_objects, metadata_of, rows, section, step_ref
 
 _IDLE_SECONDS = 90.0
+_MOVED_TRIES = 2
 """A watch that says nothing for this long is opened anew. Servers send a bookmark about once a minute."""
 _MOST_PER_PAGE = 1000
 
@@ -189,6 +190,12 @@ class KubernetesReader:
         whole = live is not None and subresource is None and not isinstance(step, Submit)
         kept = await keeper(self, step.cluster, live) if live is not None and whole else None
         answer, conflict = await self._try(step, live, kept)
+        for _ in range(_MOVED_TRIES):
+            if live is None or isinstance(step, Delete | Submit) or not _moved(live, answer.body):
+                break
+            # Somebody wrote between the two: the diff would tell their change as ours.
+            live = await self.live(step.cluster, step_ref(step), subresource)
+            answer, conflict = await self._try(step, live, kept)
         diff = _diff(step, live, answer)
         if live is None or not whole or diff.action == "none":
             return DryRun(diff=diff, warnings=answer.warnings, live=live)
@@ -325,6 +332,12 @@ def _conflicting(live: type_json | None, kept: Kept | None, managers: set[str]) 
     if live is None or kept is None or not managers & set(kept.mark.managers):
         return None
     return judge(kept.mark, live, live, kept.declared)
+
+
+def _moved(live: type_json, after: type_json) -> bool:
+    """Tell whether the dry run saw another state than was read: it changes nothing, so it answers with that state's version."""
+    version = metadata_of(after).get("resourceVersion")
+    return bool(version) and version != metadata_of(live).get("resourceVersion")
 
 
 def _diff(step: ClusterStep, live: type_json | None, answer: Answer) -> Diff:
