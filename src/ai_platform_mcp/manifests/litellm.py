@@ -14,6 +14,9 @@ from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.manifests.common import compact
 
+IGNORED_FAILS = 3
+"""``litellm.allowed_fails``; a Router whose own setting equals it counts as one without (read in 1.106.2)."""
+
 
 class Deployment(Value):
     """One server behind a group. The key is named by its environment variable, never carried."""
@@ -25,12 +28,21 @@ class Deployment(Value):
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Z_][A-Z0-9_]*$")
     tier: Literal["edge", "cloud"]
     timeout_seconds: int = Field(default=30, ge=1)
+    weight: int | None = Field(default=None, ge=1)
+    """Its share of the group's requests; without one all are alike."""
+    context_tokens: int | None = Field(default=None, ge=1)
+    """Longest prompt it takes; a longer one goes to the next fallback that can, without asking this server."""
 
     def manifest(self) -> type_json:
         """Return the entry of ``model_list``."""
         key = f"os.environ/{self.api_key_env}" if self.api_key_env else None
         params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": self.timeout_seconds}
-        return {"model_name": self.group, "litellm_params": compact(params), "model_info": {"tier": self.tier}}
+        info = {"tier": self.tier, "max_input_tokens": self.context_tokens}
+        return {
+            "model_name": self.group,
+            "litellm_params": compact({**params, "weight": self.weight}),
+            "model_info": compact(info),
+        }
 
 
 class Fallback(Value):
@@ -59,8 +71,9 @@ def proxy_config(proxy: Proxy) -> type_json:
     (litellm#40405), and a dead edge then costs every request its full time-out.
 
     Raises:
-        InvalidInput: a fallback names a group that no deployment has (LiteLLM fails on it at request time only), a group
-            falls back to itself or in a circle, an edge group has no cloud behind it, or two tiers share a group.
+        InvalidInput: ``allowed_fails`` is LiteLLM's own default, which it takes for unset; a fallback names a group that no
+            deployment has (LiteLLM fails on it at request time only); a group falls back to itself or in a circle; an edge
+            group has no cloud behind it; or two tiers share a group.
     """
     _check(proxy)
     tiers = {deployment.group: deployment.tier for deployment in proxy.deployments}
@@ -70,6 +83,7 @@ def proxy_config(proxy: Proxy) -> type_json:
         "router_settings": {
             "routing_strategy": "simple-shuffle",
             "fallbacks": [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks],
+            **_by_length(proxy),
             "allowed_fails": proxy.allowed_fails,
             "cooldown_time": proxy.cooldown_seconds,
             "num_retries": proxy.retries,
@@ -78,7 +92,22 @@ def proxy_config(proxy: Proxy) -> type_json:
     }
 
 
+def _by_length(proxy: Proxy) -> type_json:
+    """Return the settings that pass prompts on which are too long for a group; none where every group takes any length."""
+    limited = {deployment.group for deployment in proxy.deployments if deployment.context_tokens is not None}
+    if not limited:
+        return {}
+    listed = [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks if fallback.group in limited]
+    return compact({"context_window_fallbacks": listed, "enable_pre_call_checks": True})
+
+
 def _check(proxy: Proxy) -> None:
+    if proxy.allowed_fails == IGNORED_FAILS:
+        raise InvalidInput(
+            f"allowed_fails {IGNORED_FAILS} is LiteLLM's own default",
+            cause="the Router takes it for unset, and a group with one deployment is left without a circuit breaker",
+            remedy="use another number, such as 1",
+        )
     tiers: dict[str, set[str]] = {}
     for deployment in proxy.deployments:
         tiers.setdefault(deployment.group, set()).add(deployment.tier)

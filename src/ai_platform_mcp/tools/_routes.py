@@ -1,0 +1,151 @@
+"""From a routing plan to what gateways read: the LiteLLM proxy's configuration, and HTTPRoutes with InferencePools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.model import Value, type_json
+from ai_platform_mcp.domain.routing.check import validate
+from ai_platform_mcp.domain.routing.plan import Group, Member, RoutingPlan
+from ai_platform_mcp.manifests import litellm
+from ai_platform_mcp.manifests.common import Capabilities, Origin
+from ai_platform_mcp.manifests.routing import POOL_API, Backend, Route, http_route, inference_pool
+
+_SERVICE = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?")
+
+
+class Pool(Value):
+    """What an InferencePool needs to stand for a target's Service."""
+
+    match_labels: dict[str, str]
+    port: int
+    picker: str
+    picker_port: int
+
+
+class Gateway(Value):
+    """The Gateway that routes attach to, and the domain under which each group gets a host name."""
+
+    name: str
+    namespace: str | None = None
+    domain: str
+
+
+class Routes(Value):
+    """Objects of the Gateway API, and the groups that could not be expressed in it, with the reason."""
+
+    objects: tuple[type_json, ...]
+    left_out: dict[str, str]
+
+
+def proxy_of(plan: RoutingPlan, served_name: str = "", keys: Mapping[str, str] | None = None) -> type_json:
+    """Return the LiteLLM proxy's configuration of a plan.
+
+    ``served_name`` is what the servers call the model; ``keys`` names, per target, the environment variable with its key.
+
+    Raises:
+        InvalidInput: the plan has an error, each told with its code.
+    """
+    _refuse(plan)
+    if plan.breaker is None:  # an error that was just refused; told again for the type
+        raise InvalidInput("the plan has no circuit breaker", remedy="give it one")
+    named = keys or {}
+    deployments = tuple(
+        litellm.Deployment(
+            group=group.name,
+            model=f"openai/{served_name or plan.model}",
+            api_base=member.base_url,
+            api_key_env=named.get(member.target),
+            tier=member.tier,
+            timeout_seconds=member.timeout_seconds,
+            weight=member.weight if len(group.members) > 1 else None,
+            context_tokens=member.context_tokens,
+        )
+        for group in plan.groups
+        for member in group.members
+    )
+    return litellm.proxy_config(
+        litellm.Proxy(
+            deployments=deployments,
+            fallbacks=tuple(litellm.Fallback(group=group, to=to) for group, to in plan.fallbacks.items()),
+            allowed_fails=plan.breaker.allowed_fails,
+            cooldown_seconds=plan.breaker.cooldown_seconds,
+            retries=plan.breaker.retries,
+        )
+    )
+
+
+def routes_of(
+    plan: RoutingPlan,
+    namespace: str,
+    gateway: Gateway,
+    origin: Origin,
+    capabilities: Capabilities,
+    pools: Mapping[str, Pool] | None = None,
+) -> Routes:
+    """Return one HTTPRoute per group whose members are Services of ``namespace``, and the InferencePools behind them.
+
+    An HTTPRoute shares requests out by weight and knows no fallback: between groups that stays with whoever calls, such as
+    the LiteLLM proxy. A target with a :class:`Pool` is reached through it where InferencePool is served, else through its
+    Service. Services elsewhere would need a ReferenceGrant of their owner, so such groups are left out.
+
+    Raises:
+        InvalidInput: the plan has an error.
+        CapabilityMissing: Gateway API is not served.
+    """
+    _refuse(plan)
+    known = pools if pools and capabilities.serves(POOL_API, "InferencePool") else {}
+    objects: dict[str, type_json] = {}
+    left_out: dict[str, str] = {}
+    for group in plan.groups:
+        outside = [member.target for member in group.members if _service(member, namespace) is None]
+        if outside:
+            left_out[group.name] = f"{', '.join(outside)} is no Service of {namespace} with a port"
+            continue
+        for member in group.members:
+            if pool := known.get(member.target):
+                objects[f"pool {member.target}"] = inference_pool(
+                    member.target, namespace, pool.match_labels, pool.port, pool.picker, pool.picker_port, origin, capabilities
+                )  # fmt: skip
+        objects[group.name] = http_route(_route(group, namespace, gateway, known), origin, capabilities)
+    return Routes(objects=tuple(objects.values()), left_out=left_out)
+
+
+def _route(group: Group, namespace: str, gateway: Gateway, pools: Mapping[str, Pool]) -> Route:
+    return Route(
+        name=group.name,
+        namespace=namespace,
+        gateway=gateway.name,
+        gateway_namespace=gateway.namespace,
+        hostnames=(f"{group.name}.{gateway.domain}",),
+        backends=tuple(_backend(member, namespace, pools) for member in group.members),
+        timeout_seconds=max(member.timeout_seconds for member in group.members),
+    )
+
+
+def _backend(member: Member, namespace: str, pools: Mapping[str, Pool]) -> Backend:
+    found = _service(member, namespace)
+    if member.target in pools or found is None:
+        return Backend(name=member.target, kind="InferencePool", weight=member.weight)
+    return Backend(name=found[0], port=found[1], weight=member.weight)
+
+
+def _service(member: Member, namespace: str) -> tuple[str, int] | None:
+    """Return the Service and port that a member's URL names, where it is one of the namespace."""
+    base = urlsplit(member.base_url)
+    found = _SERVICE.fullmatch(base.hostname or "")
+    if not found or found[2] != namespace:
+        return None
+    return found[1], base.port or (443 if base.scheme == "https" else 80)
+
+
+def _refuse(plan: RoutingPlan) -> None:
+    if wrong := [finding for finding in validate(plan) if finding.severity == "error"]:
+        raise InvalidInput(
+            f"the routing plan of {plan.model} cannot work: {wrong[0].message}",
+            cause="; ".join(f"{finding.code}: {finding.message}" for finding in wrong),
+            remedy=wrong[0].remedy,
+        )
