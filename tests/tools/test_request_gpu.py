@@ -216,3 +216,17 @@ async def test_a_queue_that_counts_a_device_class_gets_a_claim_template_and_then
     assert assigned["flavors"][device_class] == "gcp-h100"
     assert assigned["resourceUsage"][device_class] == "4"
     await platform_delete(platform, live)
+
+
+async def test_a_queue_without_quota_for_processors_is_told_before_work_waits_in_it_for_ever(platform: Platform):
+    kueue, gpu = "kueue.x-k8s.io/v1beta2", "nvidia.com/gpu"
+    flavors = [{"name": "gcp-h100", "resources": [{"name": gpu, "nominalQuota": 8}]}]
+    groups = [{"coveredResources": [gpu], "flavors": flavors}]
+    await make(platform, kueue, "ClusterQueue", "bare", {"namespaceSelector": {}, "resourceGroups": groups})
+    await make(platform, kueue, "LocalQueue", "bare", {"clusterQueue": "bare"}, namespace="vision-dev")
+    inventory = platform.readers.inventory
+    with anyio.fail_after(30):
+        while not any(row.name == "bare" for row in (await inventory.inventory("sandbox")).queues):
+            await anyio.sleep(0.05)
+    answer = await platform.call("request_gpu", purpose="batch", accelerator="h100", hours=1, queue="bare")
+    assert any("no quota for cpu and memory" in row["text"] for row in answer.data["risks"]), answer.text

@@ -170,6 +170,8 @@ class FlavorRow(Value):
     hourly_cents: int | None = None
     """Price of one device, from the flavor's annotation or the platform file; None where unknown."""
     node_labels: dict[str, str] = Field(default_factory=dict)
+    covered: tuple[str, ...] = ()
+    """Every resource that the ClusterQueue has quota for, of whatever flavor."""
 
 
 class QueueRow(Value):

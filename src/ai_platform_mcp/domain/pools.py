@@ -58,6 +58,8 @@ class Pool(Value):
     """Its place in the ClusterQueue, which is the only preference that Kueue has."""
     price_basis: str = ""
     """Where the price comes from."""
+    covered: tuple[str, ...] = ()
+    """Every resource that its ClusterQueue has quota for."""
     node_labels: dict[str, str] = Field(default_factory=dict)
 
 
@@ -106,6 +108,7 @@ def pools_of(inventory: Inventory, namespace: str, prices: Sequence[PriceList] =
                         namespace=namespace,
                         order=order,
                         node_labels=row.node_labels,
+                        covered=row.covered,
                     )
                 )
     return tuple(sorted(pools, key=lambda pool: (pool.flavor, pool.local_queue)))

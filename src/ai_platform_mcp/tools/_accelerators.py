@@ -115,8 +115,8 @@ class Placed:
         """Return what must be there before the work is: its claim template, none where a device plugin serves."""
         return (self.claim.step(self.where, origin),) if self.claim else ()
 
-    def compute_facts(self) -> ComputeFacts:
-        """Return what policy is told of the devices."""
+    def compute_facts(self, *, ends: bool = True) -> ComputeFacts:
+        """Return what policy is told of the devices. ``ends``: the cluster stops the work after its hours."""
         need = self.need
         return ComputeFacts(
             purpose=need.purpose,
@@ -125,7 +125,7 @@ class Placed:
             hours=need.hours,
             spot=self.pool.spot,
             checkpoint=need.checkpoint,
-            deadline_seconds=None if need.hours is None else need.hours * 3600,
+            deadline_seconds=need.hours * 3600 if need.hours is not None and ends else None,
         )
 
     def quota_facts(self) -> QuotaFacts | None:
@@ -169,6 +169,8 @@ class Placed:
         if not self.queued:
             text = f"The pods wait as Pending where no node of {self.pool.flavor} has room: no queue holds a place."
             found.append(Risk(severity="info", text=text))
+        elif uncovered := [name for name in ("cpu", "memory") if name not in self.pool.covered]:
+            found.append(Risk(severity="danger", text=_not_covered(self.pool, uncovered)))
         elif self.chosen.forecast == "queued":
             found.append(Risk(severity="info", text=self.chosen.why))
         elif self.chosen.forecast == "never":
@@ -252,6 +254,15 @@ async def _offer(readers: Readers, where: Place, *, current: bool) -> _Offer:
             remedy="Ask the platform's administrators for a LocalQueue, or pass another namespace.",
         )
     return _Offer(where, inventory, pools, classes)
+
+
+def _not_covered(pool: Pool, resources: list[str]) -> str:
+    """Say what keeps work out for ever (seen with Kueue 0.19.2: «resource cpu unavailable in ClusterQueue»)."""
+    return (
+        f"ClusterQueue {pool.cluster_queue} has no quota for {' and '.join(resources)}, which the pods request: Kueue admits "
+        "nothing that requests what its queue does not cover, unless its configuration leaves these out "
+        "(resources.excludeResourcePrefixes). Have quota added, or choose another queue."
+    )
 
 
 def _cost(chosen: Candidate, budget_left_cents: int | None) -> Cost | None:

@@ -150,6 +150,12 @@ def flavor_rows(info: ClusterInfo, queue: type_json, flavors: Mapping[str, type_
     """Return one row per flavor and resource of a ClusterQueue, processor and memory quotas left out."""
     spec, status = section(queue, "spec"), section(queue, "status")
     used, reserved = _usage(status, "flavorsUsage"), _usage(status, "flavorsReservation")
+    covered = {
+        str(row.get("name"))
+        for group in rows(spec, "resourceGroups")
+        for quota in rows(group, "flavors")
+        for row in rows(quota, "resources")
+    }
     for group in rows(spec, "resourceGroups"):
         for quota in rows(group, "flavors"):
             name = str(quota.get("name"))
@@ -176,6 +182,7 @@ def flavor_rows(info: ClusterInfo, queue: type_json, flavors: Mapping[str, type_
                     spot=is_spot(labels),
                     hourly_cents=int(price) if price.isdigit() else None,
                     node_labels=section(flavor, "spec", "nodeLabels"),
+                    covered=tuple(sorted(covered)),
                 )
 
 
