@@ -168,6 +168,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     ),
     "local-queue": kueue.local_queue("vision", "vision", "gpus", ORIGIN, ALL),
     "train-job": trainer.train_job(TRAINING, ORIGIN),
+    "train-job-trainer-2.1": trainer.train_job(TRAINING, ORIGIN, "podTemplateOverrides"),
+    "train-job-trainer-2.0": trainer.train_job(
+        TRAINING.model_copy(update={"placement": None}), ORIGIN, "podSpecOverrides"
+    ),
     "pytorch-job": trainer.pytorch_job(TRAINING, ORIGIN),
     "ray-job": trainer.ray_job(
         trainer.RayProgram(
@@ -245,6 +249,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "litellm-proxy": litellm.proxy_config(PROXY),
 }
 
+OLDER = ("train-job-trainer-2.0", "train-job-trainer-2.1")
+"""In the form of releases whose schema is not at hand: the version's name is the same, so that today's refuses them."""
+
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_is_as_reviewed(name: str) -> None:
@@ -254,7 +261,7 @@ def test_the_example_is_as_reviewed(name: str) -> None:
         file.write_text(text)
     assert text == file.read_text()
     assert "&id" not in text, "two places of the object share one part"
-    if "kind" in EXAMPLES[name]:
+    if "kind" in EXAMPLES[name] and name not in OLDER:
         s.assert_strictly_valid(EXAMPLES[name])
 
 

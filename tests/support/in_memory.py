@@ -106,6 +106,8 @@ class Clusters:
         fields: Json = {"other": {}}
         if name.startswith("inferenceservices") and self.can.standard_canary:
             fields = {"canary": {"type": "array"}}
+        if name.startswith("trainjobs"):
+            fields = {self.can.training_overrides: {"type": "array"}}
         if name.startswith("llminferenceservices") and self.can.llm_groups:
             fields = {"router": {"properties": {"route": {"properties": {"group": {"type": "string"}}}}}}
         schema = {"openAPIV3Schema": {"properties": {"spec": {"properties": fields}}}}

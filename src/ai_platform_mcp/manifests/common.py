@@ -30,19 +30,25 @@ _SUFFIX = 8  # hex digits: 1 in 4 billion for two parts that were cut to the sam
 _MINOR = re.compile(r"v?1\.(\d+)")
 
 
+TrainingOverrides = Literal["runtimePatches", "podTemplateOverrides", "podSpecOverrides"]
+"""The field's name since Kubeflow Trainer 2.2, in 2.1 and in 2.0."""
+
+
 class Capabilities(Value):
     """What the target cluster can do, as discovery tells it.
 
     ``kinds`` are written ``group/version/Kind`` (``v1/Pod`` for the core group), the form of ``ClusterReader.kinds``.
     ``standard_canary`` says whether the served InferenceService has ``spec.canary``, and ``llm_groups`` whether the served
-    LLMInferenceService has ``router.route.group`` (both KServe v0.20 and later): the versions of those APIs did not
-    change with their fields, so only their schemas can tell.
+    LLMInferenceService has ``router.route.group`` (both KServe v0.20 and later), and ``training_overrides`` how the served
+    TrainJob calls what a run changes of its runtime's pods: the versions of those APIs did not change with their fields, so
+    only their schemas can tell.
     """
 
     kinds: frozenset[str]
     kubernetes_minor: int = Field(ge=20)
     standard_canary: bool = False
     llm_groups: bool = False
+    training_overrides: TrainingOverrides = "runtimePatches"
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell whether the cluster serves this kind in this version."""

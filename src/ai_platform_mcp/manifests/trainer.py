@@ -1,6 +1,7 @@
 """Training jobs: TrainJob where it is served, PyTorchJob in clusters that still have only that, RayJob for Ray programs.
 
-Speaks ``trainer.kubeflow.org/v1alpha1`` as of v2.2 and later, ``kubeflow.org/v1`` (maintenance line), ``ray.io/v1``.
+Speaks ``trainer.kubeflow.org/v1alpha1`` in its three forms (v2.0, v2.1, v2.2 and later), ``kubeflow.org/v1`` (maintenance
+line), ``ray.io/v1``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from pydantic import Field
 
 from ai_platform_mcp.core.errors import CapabilityMissing
 from ai_platform_mcp.core.model import Value, type_json
-from ai_platform_mcp.manifests.common import Capabilities, Compute, EnvVar, Origin, compact, manifest, pod_template
+from ai_platform_mcp.manifests.common import (
+    Capabilities,
+    Compute,
+    EnvVar,
+    Origin,
+    TrainingOverrides,
+    compact,
+    manifest,
+    pod_template,
+)
 from ai_platform_mcp.manifests.kueue import Placement, Queueing, queue_labels, topology_annotations
 
 TRAINJOB_API = "trainer.kubeflow.org/v1alpha1"
@@ -70,18 +80,30 @@ def training_engine(capabilities: Capabilities, *, otherwise: str = _OTHERWISE) 
 
 def training_job(training: Training, origin: Origin, capabilities: Capabilities) -> type_json:
     """Return the training as the kind that the cluster serves."""
-    build = train_job if training_engine(capabilities) == "TrainJob" else pytorch_job
-    return build(training, origin)
+    if training_engine(capabilities) == "TrainJob":
+        return train_job(training, origin, capabilities.training_overrides)
+    return pytorch_job(training, origin)
 
 
-def train_job(training: Training, origin: Origin) -> type_json:
+def stops_by_itself(overrides: TrainingOverrides) -> bool:
+    """Tell whether a TrainJob of this form has ``activeDeadlineSeconds``: since v2.2."""
+    return overrides == "runtimePatches"
+
+
+def outlives_its_hours(job: type_json) -> bool:
+    """Tell whether nothing in the cluster ends this training after the time it was priced for."""
+    return job.get("kind") == "TrainJob" and "activeDeadlineSeconds" not in job["spec"]
+
+
+def train_job(training: Training, origin: Origin, overrides: TrainingOverrides = "runtimePatches") -> type_json:
     """Return a TrainJob (``trainer.kubeflow.org/v1alpha1``).
 
     The spec changed inside v1alpha1: pod settings were ``podSpecOverrides`` (v2.0), then ``podTemplateOverrides`` (v2.1) and
-    are ``runtimePatches`` since v2.2, keyed by manager, with ours beside the one that Kueue writes; ``spec.labels`` and
-    ``spec.annotations`` are gone. Nearly every field is immutable, so that a changed training is a new TrainJob. A TrainJob
-    that Kueue admits is created suspended. Topology annotations cannot be given per pod template here: the patch's
-    template metadata is where they go.
+    are ``runtimePatches`` since v2.2, keyed by manager, with ours beside the one that Kueue writes; ``overrides`` is the
+    form that is served. ``spec.labels`` and ``spec.annotations`` are gone since v2.2, and ``activeDeadlineSeconds`` came
+    with it. Nearly every field is immutable, so that a changed training is a new TrainJob. A TrainJob that Kueue admits is
+    created suspended. Topology annotations cannot be given per pod template here: the metadata of the patched template is
+    where they go.
     """
     trainer = compact(
         {
@@ -103,8 +125,8 @@ def train_job(training: Training, origin: Origin) -> type_json:
             },
             "suspend": True,
             "trainer": trainer,
-            "runtimePatches": _runtime_patches(training),
-            "activeDeadlineSeconds": training.active_deadline_seconds,
+            overrides: _overrides(training, overrides),
+            "activeDeadlineSeconds": training.active_deadline_seconds if stops_by_itself(overrides) else None,
         }
     )
     return manifest(
@@ -119,19 +141,34 @@ def train_job(training: Training, origin: Origin) -> type_json:
     )
 
 
-def _runtime_patches(training: Training) -> list[type_json]:
-    """What the runtime's pods get on top: where they may run, and how close to each other."""
+def _overrides(training: Training, form: TrainingOverrides) -> list[type_json]:
+    """What the runtime's pods get on top: where they may run, and how close to each other.
+
+    Raises:
+        CapabilityMissing: a device claim, which no form carries; or annotations of pods where pods' specs alone change.
+    """
     fields = training.compute.pod_fields()
     if training.compute.claim_template:
         raise CapabilityMissing(
             "a TrainJob cannot carry a device claim",
-            cause="runtimePatches has no resourceClaims",
+            cause=f"{form} has no resourceClaims",
             remedy="put the claim into the TrainingRuntime, or ask for the device plugin's resource",
         )
     notes = topology_annotations(training.placement)
     if not fields and not notes:
         return []
+    target = {"targetJobs": [{"name": training.runtime.job}]}
+    if form == "podSpecOverrides":
+        if notes:
+            raise CapabilityMissing(
+                "a TrainJob of Kubeflow Trainer 2.0 cannot say how close its pods should be",
+                cause="podSpecOverrides changes the specs of pods and not their annotations",
+                remedy="upgrade Kubeflow Trainer to 2.2 or later, or leave the topology out",
+            )
+        return [{**target, **fields}]
     template = compact({"metadata": compact({"annotations": notes}), "spec": fields})
+    if form == "podTemplateOverrides":
+        return [{**target, **template}]
     job = {"name": training.runtime.job, "template": {"spec": {"template": template}}}
     return [{"manager": PATCH_MANAGER, "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}}}]
 

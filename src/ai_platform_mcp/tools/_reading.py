@@ -18,7 +18,8 @@ from ai_platform_mcp.domain.cost import budget_left_cents, committed_cents, mont
 from ai_platform_mcp.domain.namespaces import Environment, NamespaceRow, choose_namespace, read_namespaces
 from ai_platform_mcp.domain.objects import rows, section
 from ai_platform_mcp.manifests import kueue
-from ai_platform_mcp.manifests.common import Capabilities, minor_of
+from ai_platform_mcp.manifests.common import Capabilities, TrainingOverrides, minor_of
+from ai_platform_mcp.manifests.trainer import TRAINJOB_API
 
 PAGE = 500
 MOST_OBJECTS = 5000
@@ -28,6 +29,9 @@ KUEUE_APIS = (kueue.API, kueue.OLD_API)
 """Newest first."""
 INFERENCE_SERVICE_CRD = "inferenceservices.serving.kserve.io"
 LANGUAGE_MODEL_CRD = "llminferenceservices.serving.kserve.io"
+TRAIN_JOB_CRD = "trainjobs.trainer.kubeflow.org"
+OVERRIDES: tuple[TrainingOverrides, ...] = ("runtimePatches", "podTemplateOverrides", "podSpecOverrides")
+"""Newest first."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ async def list_if_served(
 
 
 async def capabilities(readers: Readers, cluster: str) -> Capabilities:
-    """Return what the cluster serves. Whether KServe can split traffic, by mode and kind, is read from its CRDs' schemas."""
+    """Return what the cluster serves. Where a version says too little, the fields in the schemas of its CRDs do."""
     kinds = await readers.clusters.kinds(cluster)
     version = await readers.clusters.version(cluster)
     standard = "serving.kserve.io/v1beta1/InferenceService" in kinds
@@ -108,15 +112,30 @@ async def capabilities(readers: Readers, cluster: str) -> Capabilities:
         kubernetes_minor=minor_of(version),
         standard_canary=standard and await _has_field(readers, cluster, INFERENCE_SERVICE_CRD, "canary"),
         llm_groups=language and await _has_field(readers, cluster, LANGUAGE_MODEL_CRD, "router", "route", "group"),
+        training_overrides=await _training_overrides(readers, cluster, served=f"{TRAINJOB_API}/TrainJob" in kinds),
     )
 
 
+async def _training_overrides(readers: Readers, cluster: str, *, served: bool) -> TrainingOverrides:
+    """Return the newest form that the TrainJob's schema has; the newest of all where it cannot be read."""
+    crd = await _definition(readers, cluster, TRAIN_JOB_CRD) if served else None
+    forms: list[TrainingOverrides] = [form for form in OVERRIDES if _lists(crd, form)]
+    return forms[0] if forms else OVERRIDES[0]
+
+
 async def _has_field(readers: Readers, cluster: str, crd_name: str, *path: str) -> bool:
-    """Tell whether some version of a custom resource has this field in its spec."""
+    """Tell whether some version of a custom resource has this field in its spec; not so where that cannot be read."""
+    return _lists(await _definition(readers, cluster, crd_name), *path)
+
+
+async def _definition(readers: Readers, cluster: str, crd_name: str) -> type_json | None:
     try:
-        crd = await readers.clusters.get(cluster, "apiextensions.k8s.io/v1", "CustomResourceDefinition", crd_name)
+        return await readers.clusters.get(cluster, "apiextensions.k8s.io/v1", "CustomResourceDefinition", crd_name)
     except PlatformError:
-        return False  # not readable: what needs the field is then not chosen
+        return None
+
+
+def _lists(crd: type_json | None, *path: str) -> bool:
     schemas = [section(version, "schema", "openAPIV3Schema") for version in rows(crd, "spec", "versions")]
     steps = [step for key in ("spec", *path) for step in ("properties", key)]
     # A definition that lists no fields says nothing either way; the dry run of the plan then decides.

@@ -19,6 +19,7 @@ from ai_platform_mcp.manifests.trainer import (
     RayProgram,
     RuntimeRef,
     Training,
+    outlives_its_hours,
     ray_job,
     training_engine,
     training_job,
@@ -27,6 +28,10 @@ from ai_platform_mcp.tools._accelerators import Placed
 from ai_platform_mcp.tools._reading import Place, capabilities
 
 _NAME_LENGTH = 40
+ENDLESS = Risk(
+    severity="warning",
+    text="Nothing stops this TrainJob after its hours: Kubeflow Trainer has no activeDeadlineSeconds before 2.2.",
+)
 _UNQUEUED = Risk(
     severity="warning",
     text="Kueue 0.19 leaves its kubeflow.org/pytorchjob integration off by default: where nobody switched it on, this job "
@@ -93,7 +98,7 @@ async def job_of(order: Order, placed: Placed, readers: Readers) -> Job:
     manifest = training_job(_training(order, placed), order.origin, can)
     if engine == "TrainJob":
         await _require_runtime(readers, placed.where, _runtime(order))
-        return Job(manifest)
+        return Job(manifest, risks=(ENDLESS,) if outlives_its_hours(manifest) else ())
     text = (
         f"The cluster serves PyTorchJob ({PYTORCHJOB_API}) and no TrainJob ({TRAINJOB_API}): that is what is submitted."
     )

@@ -17,9 +17,11 @@ from ai_platform_mcp.domain.objects import preconditions, ref_of
 from ai_platform_mcp.domain.placement import Need
 from ai_platform_mcp.manifests.common import EnvVar, Origin, object_name
 from ai_platform_mcp.manifests.kueue import GpuJob, gpu_job
-from ai_platform_mcp.manifests.trainer import TRAINJOB_API, RuntimeRef, Training, train_job
+from ai_platform_mcp.manifests.trainer import TRAINJOB_API, RuntimeRef, Training, outlives_its_hours, train_job
 from ai_platform_mcp.tools._accelerators import Placed, find_pool
 from ai_platform_mcp.tools._places import find_places
+from ai_platform_mcp.tools._reading import capabilities
+from ai_platform_mcp.tools._training import ENDLESS
 
 HOLDING_IMAGE = "registry.k8s.io/pause:3.10"
 """Kubernetes' own image that does nothing: it holds the devices until somebody attaches to the pod."""
@@ -77,6 +79,7 @@ class RequestGpu:
         placed = await find_pool(readers, places, _need(params), context)
         where = placed.where
         manifest = await _job(params, placed, readers, context)
+        endless = params.hours is not None and outlives_its_hours(manifest)
         step = Submit(
             title=f"Submit {manifest['kind']} {manifest['metadata']['name']} to queue {placed.pool.local_queue}",
             cluster=where.cluster.name,
@@ -88,9 +91,9 @@ class RequestGpu:
             summary=_summary(params, placed),
             steps=(*placed.claim_steps(_origin(placed, context)), step),
             targets=placed.targets(),
-            facts=Facts(compute=placed.compute_facts(), quota=placed.quota_facts()),
+            facts=Facts(compute=placed.compute_facts(ends=not endless), quota=placed.quota_facts()),
             cost=placed.cost,
-            risks=(*placed.risks(), *_risks(params)),
+            risks=(*placed.risks(), *_risks(params), *([ENDLESS] if endless else [])),
             evidence=(placed.evidence(),),
             reasons=placed.reasons,
             follow=(Follow(cluster=where.cluster.name, ref=ref_of(manifest)),),
@@ -138,7 +141,8 @@ async def _job(params: RequestGpuParams, placed: Placed, readers: Readers, conte
             queueing=placed.queueing,
             active_deadline_seconds=deadline,
         )
-        return train_job(training, origin)
+        can = await capabilities(readers, where.cluster.name)
+        return train_job(training, origin, can.training_overrides)
     job = GpuJob(
         name=name,
         namespace=where.namespace.name,

@@ -25,7 +25,7 @@ from ai_platform_mcp.domain.retraining import running as running_of
 from ai_platform_mcp.domain.versions import check_name
 from ai_platform_mcp.manifests import argo
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Origin, label_value
-from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, RAY_API, TRAINJOB_API
+from ai_platform_mcp.manifests.trainer import PYTORCHJOB_API, RAY_API, TRAINJOB_API, outlives_its_hours
 from ai_platform_mcp.tools._accelerators import find_pool
 from ai_platform_mcp.tools._places import Places, at_each, find_places
 from ai_platform_mcp.tools._reading import Place, budget_left, list_if_served
@@ -263,14 +263,19 @@ async def _start(
         title=f"Submit {ref} to queue {placed.pool.local_queue}", cluster=where.cluster.name, manifest=job.manifest
     )
     step = step.model_copy(update={"preconditions": preconditions(step, None)})
-    need = placed.need
+    need, ends = placed.need, not outlives_its_hours(job.manifest)
     return Draft(
         action="retrain",
         summary=f"Train {params.model} ({params.reason}) by {params.golden_path}: {need.devices} × "
         f"{placed.pool.accelerator} for {need.hours} h on {placed.flavors} in {placed.place_name}.",
         steps=(*placed.claim_steps(order.origin), step),
         targets=placed.targets(),
-        facts=Facts(model=model, compute=placed.compute_facts(), quota=placed.quota_facts(), retrain=facts),
+        facts=Facts(
+            model=model,
+            compute=placed.compute_facts(ends=ends),
+            quota=placed.quota_facts(),
+            retrain=facts,
+        ),
         cost=placed.cost,
         risks=(*placed.risks(), *places.unseen_risk(f"A run of {params.model}"), *job.risks, *_risks(model)),
         evidence=(placed.evidence(),),
