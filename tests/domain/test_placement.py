@@ -365,3 +365,24 @@ def test_free_quota_never_exceeds_what_the_cohort_has_left(rows: list[tuple[int,
     left = sum(n for n, _, _ in rows) - sum(u for _, u, _ in rows)
     assert 0 <= row.free <= max(0, left)
     assert row.free <= row.ceiling
+
+
+labels = st.dictionaries(st.sampled_from(["pool", "cloud"]), st.sampled_from(["a", "b"]))
+
+
+@given(st.lists(labels, max_size=4), st.lists(st.tuples(labels, st.integers(0, 8)), max_size=6))
+def test_the_largest_node_is_the_largest_that_has_all_of_the_flavors_labels(
+    flavors: list[dict[str, str]], nodes: list[tuple[dict[str, str], int]]
+):
+    rows = [
+        flavor("mine", 1, 0).model_copy(update={"flavor": f"f{number}", "node_labels": said})
+        for number, said in enumerate(flavors)
+    ]
+    world = inventory(*rows)
+    [node] = world.nodes
+    known = tuple(node.model_copy(update={"labels": said, "accelerators": count}) for said, count in nodes)
+    pools = pools_of(world.model_copy(update={"nodes": known}), "vision-dev")
+    assert [pool.node_devices for pool in pools] == [
+        max((count for said, count in nodes if wanted and wanted.items() <= said.items()), default=0)
+        for wanted in flavors
+    ]

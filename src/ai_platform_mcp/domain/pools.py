@@ -77,6 +77,7 @@ def pools_of(inventory: Inventory, namespace: str, prices: Sequence[PriceList] =
     waiting: dict[str, int] = {}
     for queue in inventory.queues:
         waiting[queue.cluster_queue] = waiting.get(queue.cluster_queue, 0) + queue.pending
+    largest = _largest_nodes(inventory.flavors, inventory.nodes)
     pools: list[Pool] = []
     for queue in inventory.queues:
         if queue.namespace != namespace:
@@ -102,7 +103,7 @@ def pools_of(inventory: Inventory, namespace: str, prices: Sequence[PriceList] =
                         free=free,
                         ceiling=ceiling,
                         pending=waiting[queue.cluster_queue],
-                        node_devices=_largest_node(row, inventory.nodes),
+                        node_devices=largest.get(_labels_of(row), 0),
                         active=queue.active,
                         cluster=inventory.cluster,
                         namespace=namespace,
@@ -172,8 +173,25 @@ def _taken(row: FlavorRow) -> int:
     return max(row.used, row.reserved)
 
 
-def _largest_node(row: FlavorRow, nodes: Sequence[NodeRow]) -> int:
-    if not row.node_labels:
-        return 0
-    wanted = row.node_labels.items()
-    return max((node.accelerators for node in nodes if wanted <= node.labels.items()), default=0)
+type_labels = frozenset[tuple[str, str]]
+
+
+def _labels_of(row: FlavorRow) -> type_labels:
+    return frozenset(row.node_labels.items())
+
+
+def _largest_nodes(flavors: Sequence[FlavorRow], nodes: Sequence[NodeRow]) -> dict[type_labels, int]:
+    """Return the devices of the largest node by a flavor's labels, in one pass over the nodes.
+
+    Flavors mostly differ in the values of the same few labels, so that a node's values of those find its flavor.
+    """
+    keys = {tuple(sorted(row.node_labels)) for row in flavors if row.node_labels}
+    found: dict[type_labels, int] = {}
+    for node in nodes:
+        if not node.accelerators:
+            continue
+        for names in keys:
+            if all(name in node.labels for name in names):
+                labels = frozenset((name, node.labels[name]) for name in names)
+                found[labels] = max(found.get(labels, 0), node.accelerators)
+    return found

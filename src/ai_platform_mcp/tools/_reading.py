@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ai_platform_mcp.core.errors import CapabilityMissing, PlatformError, Unavailable
+from ai_platform_mcp.core.errors import CapabilityMissing, PlatformError, Rejected, Unavailable
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Evidence, Target
 from ai_platform_mcp.core.ports import Readers
@@ -22,8 +22,8 @@ from ai_platform_mcp.manifests.common import Capabilities, TrainingOverrides, mi
 from ai_platform_mcp.manifests.trainer import TRAINJOB_API
 
 PAGE = 500
-MOST_OBJECTS = 5000
-"""Beyond this a list is cut: a plan must answer within its deadline."""
+MOST_OBJECTS = 50_000
+"""Objects of one kind that a plan is made from: ten times the nodes that Kubernetes supports. A list is never cut silently."""
 MOST_OPERATIONS = 2000
 KUEUE_APIS = (kueue.API, kueue.OLD_API)
 """Newest first."""
@@ -79,7 +79,11 @@ async def find_place(
 async def list_all(
     readers: Readers, cluster: str, api_version: str, kind: str, *, namespace: str | None = None, labels: str = ""
 ) -> list[type_json]:
-    """Return every object of a kind, up to 5,000."""
+    """Return every object of a kind, page by page to the last.
+
+    Raises:
+        Rejected: there are more than 50,000: a plan made from a part of them would be wrong without saying so.
+    """
     found: list[type_json] = []
     token = ""
     while True:
@@ -88,8 +92,14 @@ async def list_all(
         )
         found += page.items
         token = page.token
-        if not token or len(found) >= MOST_OBJECTS:
+        if not token:
             return found
+        if len(found) >= MOST_OBJECTS:
+            raise Rejected(
+                f"Cluster {cluster!r} has more than {MOST_OBJECTS:,} objects of kind {kind}.",
+                cause="A plan is made from all of them or not at all.",
+                remedy="Name a namespace, or delete what is finished.",
+            )
 
 
 async def list_if_served(
