@@ -220,15 +220,17 @@ async def find_pool(readers: Readers, where: Place | Places, need: Need, context
     found = next(row for row in offers if row.where.cluster.name == chosen.pool.cluster)
     at = found.where
     why = why_so(chosen.pool, found.classes)
+    priority, unread = await priority_class(readers, at.cluster.name, at.environment, spot=chosen.pool.spot)
+    further = tuple(text for text in (why, unread) if text)
     return Placed(
         need=need,
         chosen=chosen,
         inventory=found.inventory,
-        reasons=(*explain(placement, clusters=places.several), *([why] if why else []), *places.reasons()),
+        reasons=(*explain(placement, clusters=places.several), *further, *places.reasons()),
         cost=_cost(chosen, await budget_left(readers, at.team, context.now)),
         queueing=Queueing(
             queue=chosen.pool.local_queue,
-            priority_class=await priority_class(readers, at.cluster.name, at.environment, spot=chosen.pool.spot),
+            priority_class=priority,
         ),
         where=at,
         across=places.several,
@@ -251,6 +253,7 @@ async def _offer(readers: Readers, where: Place, *, current: bool) -> _Offer:
     if not pools:
         raise NotFound(
             f"The namespace {where.namespace.name!r} has no LocalQueue that leads to accelerators.",
+            cause=inventory.problem,
             remedy="Ask the platform's administrators for a LocalQueue, or pass another namespace.",
         )
     return _Offer(where, inventory, pools, classes)

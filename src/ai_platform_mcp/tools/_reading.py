@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ai_platform_mcp.core.errors import CapabilityMissing, PlatformError, Rejected, Unavailable
+from ai_platform_mcp.core.errors import CapabilityMissing, Forbidden, PlatformError, Rejected, Unavailable
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Evidence, Target
 from ai_platform_mcp.core.ports import Readers
@@ -64,16 +64,33 @@ async def find_place(
     environment: Environment,
     role: Literal["cloud", "edge"] | None = None,
 ) -> Place:
-    """Return where a call means to act.
+    """Return where a call means to act. A caller who may not list namespaces names one, and that one alone is read.
 
     Raises:
         InvalidInput, NotFound, Misconfigured: the cluster or namespace is missing, unknown or of another environment.
+        Forbidden: the caller may neither list namespaces nor read the named one.
     """
     found = resolve_cluster(await readers.clusters.clusters(), cluster, role)
-    objects = await list_all(readers, found.name, "v1", "Namespace")
+    objects = await _namespaces(readers, found.name, namespace)
     team = context.caller.principal.team
     row = choose_namespace(read_namespaces(objects, found), team=team, environment=environment, named=namespace)
     return Place(cluster=found, namespace=row, environment=environment, team=row.team or team)
+
+
+async def _namespaces(readers: Readers, cluster: str, named: str) -> list[type_json]:
+    try:
+        return await list_all(readers, cluster, "v1", "Namespace")
+    except Forbidden as problem:
+        if not named:
+            raise Forbidden(
+                problem.message,
+                cause=problem.cause,
+                remedy="Pass namespace: then that one alone is read. " + problem.remedy,
+                details=problem.details,
+            ) from problem
+    # A Role in the namespace is enough for this: the server checks it with the namespace's own name.
+    only = await readers.clusters.get(cluster, "v1", "Namespace", named)
+    return [only] if only else []
 
 
 async def list_all(
@@ -208,11 +225,19 @@ async def kueue_api(readers: Readers, cluster: str) -> str:
     )
 
 
-async def priority_class(readers: Readers, cluster: str, environment: Environment, *, spot: bool) -> str | None:
-    """Return the WorkloadPriorityClass for the work, None where the cluster has none of that name."""
+async def priority_class(
+    readers: Readers, cluster: str, environment: Environment, *, spot: bool
+) -> tuple[str | None, str]:
+    """Return the WorkloadPriorityClass for the work, and in a sentence why there is none although there may be one.
+
+    Kueue refuses work of a class that does not exist, so that one that cannot be read is not named.
+    """
     wanted = "production" if environment == "production" else "preemptible" if spot else "standard"
     version = await kueue_api(readers, cluster)
     if not await readers.clusters.serves(cluster, version, "WorkloadPriorityClass"):
-        return None
-    found = await readers.clusters.get(cluster, version, "WorkloadPriorityClass", wanted)
-    return wanted if found else None
+        return None, ""
+    try:
+        found = await readers.clusters.get(cluster, version, "WorkloadPriorityClass", wanted)
+    except Forbidden:
+        return None, f"No priority: you may not read whether the WorkloadPriorityClass {wanted!r} exists."
+    return (wanted if found else None), ""
