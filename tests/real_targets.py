@@ -50,6 +50,11 @@ SYSTEMS = {
         "PostgreSQL",
         "apt-get install -y --no-install-recommends postgresql   # or TEST_POSTGRES_URL=postgresql+psycopg://…",
     ),
+    "litellm": System(
+        "LiteLLM proxy",
+        "python -m venv .venv-litellm && .venv-litellm/bin/pip install 'litellm[proxy]==1.106.2' && "
+        "LITELLM_COMMAND=.venv-litellm/bin/litellm make test-real   # never 1.82.7 or 1.82.8: they were malware",
+    ),
 }
 
 _versions: dict[tuple[str, str], str] = {}

@@ -76,6 +76,13 @@ def proxy(router: dict[str, Any] | None = None, more: dict[str, Any] | None = No
     return {"model_list": [edge, cloud], "router_settings": chosen, **(more or {})}
 
 
+def described(info: dict[str, Any]) -> dict[str, Any]:
+    """The same configuration with an edge deployment that says more about itself."""
+    made = proxy()
+    made["model_list"][0]["model_info"] = info
+    return made
+
+
 def alerts(expr: str) -> dict[str, Any]:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -315,6 +322,7 @@ WRONG_AND_RIGHT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "litellm.fallbacks-place": (proxy({"fallbacks": None}, {"fallbacks": [{"edge": ["cloud"]}]}), proxy()),
     "litellm.key-in-clear": (proxy(api_key="abc123"), proxy(api_key="os.environ/KEY")),
     "litellm.latency-routing": (proxy({"routing_strategy": "latency-based-routing"}), proxy()),
+    "litellm.model-tier": (described({"tier": "edge"}), described({"placement": "edge"})),
     "litellm.no-circuit-breaker": (proxy({"allowed_fails": None}), proxy()),
     "litellm.no-limits": (
         proxy({"routing_strategy": "usage-based-routing-v2"}),

@@ -17,6 +17,9 @@ from ai_platform_mcp.manifests.common import compact
 IGNORED_FAILS = 3
 """``litellm.allowed_fails``; a Router whose own setting equals it counts as one without (read in 1.106.2)."""
 
+NO_LIMIT = 2**31 - 1
+"""Tokens that no prompt has: how a deployment says that it takes prompts of any length."""
+
 
 class Deployment(Value):
     """One server behind a group. The key is named by its environment variable, never carried."""
@@ -30,14 +33,17 @@ class Deployment(Value):
     timeout_seconds: int = Field(default=30, ge=1)
     weight: int | None = Field(default=None, ge=1)
     """Its share of the group's requests; without one all are alike."""
-    context_tokens: int | None = Field(default=None, ge=1)
-    """Longest prompt it takes; a longer one goes to the next fallback that can, without asking this server."""
+    prompt_limit: int | None = Field(default=None, ge=1)
+    """Longest prompt it takes, in tokens; a longer one goes to the next fallback that can, without asking this server."""
 
-    def manifest(self) -> type_json:
-        """Return the entry of ``model_list``."""
+    def manifest(self, *, limited: bool = False) -> type_json:
+        """Return the entry of ``model_list``. With ``limited`` a deployment without a limit says so itself: LiteLLM gives it the
+        limit of any other deployment with the same model name (measured on 1.106.2).
+        """
         key = f"os.environ/{self.api_key_env}" if self.api_key_env else None
         params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": self.timeout_seconds}
-        info = {"tier": self.tier, "max_input_tokens": self.context_tokens}
+        # not "tier": LiteLLM takes free or paid there, and leaves a deployment with anything else out, with a log line only
+        info = {"placement": self.tier, "max_input_tokens": self.prompt_limit or (NO_LIMIT if limited else None)}
         return {
             "model_name": self.group,
             "litellm_params": compact({**params, "weight": self.weight}),
@@ -77,9 +83,10 @@ def proxy_config(proxy: Proxy) -> type_json:
     """
     _check(proxy)
     tiers = {deployment.group: deployment.tier for deployment in proxy.deployments}
+    limited = any(deployment.prompt_limit for deployment in proxy.deployments)
     ordered = sorted(proxy.deployments, key=lambda d: tiers[d.group] != "edge")
     return {
-        "model_list": [deployment.manifest() for deployment in ordered],
+        "model_list": [deployment.manifest(limited=limited) for deployment in ordered],
         "router_settings": {
             "routing_strategy": "simple-shuffle",
             "fallbacks": [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks],
@@ -94,7 +101,7 @@ def proxy_config(proxy: Proxy) -> type_json:
 
 def _by_length(proxy: Proxy) -> type_json:
     """Return the settings that pass prompts on which are too long for a group; none where every group takes any length."""
-    limited = {deployment.group for deployment in proxy.deployments if deployment.context_tokens is not None}
+    limited = {deployment.group for deployment in proxy.deployments if deployment.prompt_limit is not None}
     if not limited:
         return {}
     listed = [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks if fallback.group in limited]

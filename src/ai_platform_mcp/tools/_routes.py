@@ -62,7 +62,7 @@ def proxy_of(plan: RoutingPlan, served_name: str = "", keys: Mapping[str, str] |
             tier=member.tier,
             timeout_seconds=member.timeout_seconds,
             weight=member.weight if len(group.members) > 1 else None,
-            context_tokens=member.context_tokens,
+            prompt_limit=member.prompt_limit,
         )
         for group in plan.groups
         for member in group.members

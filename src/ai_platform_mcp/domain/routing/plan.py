@@ -45,7 +45,8 @@ class Member(Value):
     weight: int = Field(ge=1)
     """Its share of the group's requests, as its slots among the group's."""
     timeout_seconds: int = Field(ge=1)
-    context_tokens: int | None = None
+    prompt_limit: int | None = Field(default=None, ge=1)
+    """Longest prompt it should be sent, in tokens: its context less a typical answer; None where nothing limits it."""
 
 
 class Group(Value):
@@ -167,10 +168,14 @@ def _members(targets: Sequence[Target], typical: Request, slo: Slo) -> tuple[Mem
             base_url=row.base_url,
             weight=row.slots,
             timeout_seconds=_timeout(row, typical, slo),
-            context_tokens=row.context_tokens,
+            prompt_limit=_prompt_limit(row, typical),
         )
         for row in sorted(targets, key=lambda row: row.name)
     )
+
+
+def _prompt_limit(target: Target, typical: Request) -> int | None:
+    return None if target.context_tokens is None else max(1, target.context_tokens - typical.output_tokens)
 
 
 def _timeout(target: Target, typical: Request, slo: Slo) -> int:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.redact import redact
-from ai_platform_mcp.domain.lint.model import Around, Hit
+from ai_platform_mcp.domain.lint.model import Around, Edit, Hit
 from ai_platform_mcp.domain.lint.registry import rule
 from ai_platform_mcp.domain.lint.subject import LITELLM, Subject
 from ai_platform_mcp.domain.objects import rows, section
@@ -141,3 +141,27 @@ def no_retries(subject: Subject, around: Around) -> Iterable[Hit]:
             message="How often a dead server is asked before the fallback is left to the release's default.",
             remedy="Write router_settings.num_retries; 0 where a fallback group stands ready.",
         )
+
+
+@rule(
+    "litellm.model-tier",
+    "error",
+    "model_info.tier other than free or paid",
+    source="measured on LiteLLM 1.106.2: the proxy starts, logs it, and leaves the deployment out",
+    fix="certain",
+    kinds=PROXY,
+)
+def model_tier(subject: Subject, around: Around) -> Iterable[Hit]:
+    """Find deployments that the proxy drops because of a field that it reads as its own."""
+    for place, entry in enumerate(rows(subject.data, "model_list")):
+        tier = section(entry, "model_info").get("tier")
+        if tier is not None and tier not in ("free", "paid"):
+            path = f"/model_list/{place}/model_info/tier"
+            yield Hit(
+                path=path,
+                message=f"tier is LiteLLM's own and takes free or paid: {entry.get('model_name', '')} is left out when the "
+                "proxy starts.",
+                remedy="Call your own field otherwise, such as placement.",
+                edits=(Edit(op="rename", path=path, to="placement"),),
+                certain="placement" not in section(entry, "model_info"),
+            )

@@ -1,0 +1,195 @@
+"""The configuration that we emit, in the real LiteLLM proxy: an edge that is dead, hangs, is rate-limited, or too small."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from ai_platform_mcp.domain.lint.engine import check
+from ai_platform_mcp.domain.lint.model import Around
+from ai_platform_mcp.domain.routing.facts import Request, ServiceTime, Slo, Target
+from ai_platform_mcp.domain.routing.plan import plan_routes
+from ai_platform_mcp.tools._routes import proxy_of
+from real_servers import free_port, process, wait_for
+from real_targets import absent, command, met, on
+
+_spec = importlib.util.spec_from_file_location("model_servers", Path(__file__).with_name("model_servers.py"))
+assert _spec and _spec.loader
+model_servers = importlib.util.module_from_spec(_spec)
+sys.modules["model_servers"] = model_servers
+_spec.loader.exec_module(model_servers)
+
+pytestmark = [on("litellm"), pytest.mark.timeout(240)]
+
+MALWARE = ("1.82.7", "1.82.8")
+KEY = "sk-only-for-this-test"
+SLO_SECONDS = 1.0
+CASES = {"fine": "answers", "dead": None, "hanging": "hangs", "limited": "limited", "small": "answers"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    by: str
+    seconds: float
+
+
+class Proxy:
+    """The running proxy, and the model servers behind it."""
+
+    def __init__(self, url: str, servers: dict[str, Any]) -> None:
+        self.url, self.servers = url, servers
+        self._client = httpx.Client(timeout=60, trust_env=False, headers={"Authorization": f"Bearer {KEY}"})
+
+    def ask(self, model: str, text: str = "hello") -> Answer:
+        began = time.perf_counter()
+        body = {"model": model, "messages": [{"role": "user", "content": text}]}
+        answer = self._client.post(f"{self.url}/v1/chat/completions", json=body)
+        taken = time.perf_counter() - began
+        assert answer.status_code == 200, answer.text[:500]
+        return Answer(answer.json()["choices"][0]["message"]["content"], taken)
+
+    def usual(self) -> float:
+        """The seconds that a request may take where nothing is wrong: 100 ms, or twice what a healthy edge takes on this
+        machine now, where that is more.
+        """
+        return max(0.1, 2 * statistics.median(self.ask("fine").seconds for _ in range(5)))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _target(name: str, tier: str, url: str, **fields: Any) -> Target:
+    return Target.model_validate(
+        {
+            "name": name,
+            "tier": tier,
+            "region": "here",
+            "failure_domain": tier,
+            "service": ServiceTime(base_seconds=0.1),
+            "slots": 4,
+            "base_url": url,
+            **fields,
+        }
+    )
+
+
+def config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
+    """The emitted configurations of one plan per case, as one proxy serves them."""
+    whole: dict[str, Any] = {}
+    for case, url in edges.items():
+        context = 64 if case == "small" else None
+        targets = (_target("edge", "edge", url, context_tokens=context), _target("cloud", "cloud", cloud))
+        made = proxy_of(plan_routes(case, targets, Request(), Slo(seconds=SLO_SECONDS)))
+        for entry in made["model_list"]:
+            entry["litellm_params"]["api_key"] = "not-needed"  # the loopback servers ask for none
+        if not whole:
+            whole = made
+            continue
+        whole["model_list"] += made["model_list"]
+        for name in ("fallbacks", "context_window_fallbacks"):
+            merged = whole["router_settings"].get(name, []) + made["router_settings"].get(name, [])
+            whole["router_settings"] |= {name: merged} if merged else {}
+        whole["router_settings"] = made["router_settings"] | whole["router_settings"]
+    return whole
+
+
+@functools.cache
+def _program() -> tuple[str, str]:
+    program = command("LITELLM_COMMAND")
+    if program is None:
+        absent("litellm", "LITELLM_COMMAND names no LiteLLM proxy")
+    python = Path(program).resolve().with_name("python")
+    line = "import importlib.metadata as m; print(m.version('litellm'))"
+    version = subprocess.run([python, "-I", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    return program, version.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    if not os.environ.get("LITELLM_COMMAND"):
+        absent("litellm", "LITELLM_COMMAND names no LiteLLM proxy")
+    program, version = _program()
+    if version in MALWARE:
+        pytest.fail(f"litellm {version} is malware: remove that environment and change every key it could read")
+    met("litellm", f"litellm {version}")
+    folder = tmp_path_factory.mktemp("litellm")
+    with contextlib.ExitStack() as stack, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else gets the port
+        dead = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        servers = {
+            case: stack.enter_context(model_servers.model_server("edge", mode)) for case, mode in CASES.items() if mode
+        }
+        cloud = stack.enter_context(model_servers.model_server("cloud"))
+        edges = {case: servers[case].url if case in servers else dead for case in CASES}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config_of(edges, cloud.url)))
+        port = free_port()
+        line = [program, "--config", folder / "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
+        quiet = {"LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        environment = {**kept, **quiet, "HOME": str(folder), "DISABLE_ADMIN_UI": "True", "NO_PROXY": "127.0.0.1"}
+        with process(folder / "log", *line, cwd=folder, env=environment) as running:
+            wait_for(f"http://127.0.0.1:{port}/health/liveliness", running, folder / "log", 180)
+            asked = Proxy(f"http://127.0.0.1:{port}", servers | {"cloud": cloud})
+            for _ in range(3):
+                assert asked.ask("fine").by == "edge"  # its first requests import and connect
+            try:
+                yield asked
+            finally:
+                asked.close()
+
+
+def test_the_configuration_under_test_passes_our_own_lint() -> None:
+    made = config_of(dict.fromkeys(CASES, "http://edge.models.svc:8080/v1"), "http://cloud.models.svc:8080/v1")
+    assert [finding.code for finding in check(made, Around()) if finding.severity != "info"] == []
+
+
+def test_a_healthy_edge_answers_everything(proxy: Proxy) -> None:
+    assert {proxy.ask("fine").by for _ in range(5)} == {"edge"}
+
+
+def test_a_dead_edge_costs_two_seconds_at_most_once_and_then_nothing(proxy: Proxy) -> None:
+    answers = [proxy.ask("dead") for _ in range(20)]
+    told = [round(answer.seconds, 3) for answer in answers]
+    assert {answer.by for answer in answers} == {"cloud"}
+    assert sum(told[:2]) <= 2, told  # one failure is forgiven, the second opens the circuit
+    assert statistics.median(told[2:]) < proxy.usual(), told
+
+
+def test_a_hanging_edge_costs_its_timeout_twice_and_is_then_left_alone(proxy: Proxy) -> None:
+    answers = [proxy.ask("hanging") for _ in range(10)]
+    told = [round(answer.seconds, 3) for answer in answers]
+    assert {answer.by for answer in answers} == {"cloud"}
+    assert proxy.servers["hanging"].calls == 2, told
+    assert all(SLO_SECONDS <= seconds <= SLO_SECONDS + 1 for seconds in told[:2]), told
+    assert statistics.median(told[2:]) < proxy.usual(), told
+
+
+def test_a_rate_limited_edge_is_left_alone_and_nobody_sees_a_429(proxy: Proxy) -> None:
+    answers = [proxy.ask("limited") for _ in range(10)]
+    told = [round(answer.seconds, 3) for answer in answers]
+    assert {answer.by for answer in answers} == {"cloud"}
+    assert proxy.servers["limited"].calls <= 2, told
+    assert statistics.median(told[2:]) < proxy.usual(), told
+
+
+def test_a_prompt_that_is_too_long_for_the_edge_goes_to_the_cloud_without_asking_it(proxy: Proxy) -> None:
+    assert proxy.ask("small").by == "edge"
+    before = proxy.servers["small"].calls
+    assert {proxy.ask("small", "word " * 500).by for _ in range(3)} == {"cloud"}
+    assert proxy.servers["small"].calls == before
+    assert proxy.ask("small").by == "edge"
