@@ -139,8 +139,17 @@ async def _of_flux(reads: Reads, cluster: str, live: type_json, mark: Mark, *, f
         return of_kustomization(holder, source, live)
     origin = recognise(holder)
     if follow and origin is not None and origin.tool == "flux" and origin.name:
-        return of_helm_release(holder, source, await _of_flux(reads, cluster, holder, origin, follow=False))
+        return of_helm_release(holder, source, await _bringing(reads, cluster, holder, origin))
     return of_helm_release(holder, source, None)
+
+
+async def _bringing(reads: Reads, cluster: str, holder: type_json, origin: Mark) -> Declaration | None:
+    """Return where the HelmRelease itself is declared, None where that cannot be read: what it says of itself still holds."""
+    try:
+        return await _of_flux(reads, cluster, holder, origin, follow=False)
+    except PlatformError as problem:
+        log.debug("The %s %s cannot be read: %s", origin.kind, origin.name, problem)
+        return None
 
 
 async def _source(reads: Reads, cluster: str, holder: type_json) -> type_json | None:
