@@ -21,9 +21,10 @@ from ai_platform_mcp.core.errors import (
     OutcomeUnknown,
     PlatformError,
 )
+from ai_platform_mcp.core.memory import Journal
 from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import CancelOperation, Commit, CreateVersion, Plan, SetAlias, SetTag, Step
-from ai_platform_mcp.core.ports import Journal, Writers
+from ai_platform_mcp.core.ports import Writers
 from ai_platform_mcp.core.progress import report
 from ai_platform_mcp.core.records import Operation, StepRecord
 from ai_platform_mcp.core.rows import Outcome, Stamp

@@ -10,7 +10,8 @@ from datetime import timedelta
 import anyio
 
 from ai_platform_mcp.core.errors import RateLimited
-from ai_platform_mcp.core.ports import Clock, Journal
+from ai_platform_mcp.core.memory import Journal
+from ai_platform_mcp.core.ports import Clock
 from ai_platform_mcp.core.principal import Principal
 
 WINDOW = timedelta(minutes=1)

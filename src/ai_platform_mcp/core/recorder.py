@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ai_platform_mcp.core.decision import Decision
+from ai_platform_mcp.core.memory import Journal
 from ai_platform_mcp.core.plan import Plan
-from ai_platform_mcp.core.ports import Clock, Journal
+from ai_platform_mcp.core.ports import Clock
 from ai_platform_mcp.core.records import AuditEvent
 from ai_platform_mcp.core.redact import redact
 from ai_platform_mcp.core.tool import Caller

@@ -10,9 +10,9 @@ from ai_platform_mcp.core.acting import acting_for_owner
 from ai_platform_mcp.core.decision import Decision
 from ai_platform_mcp.core.errors import PlatformError
 from ai_platform_mcp.core.executor import Executor
+from ai_platform_mcp.core.memory import Journal
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Plan
-from ai_platform_mcp.core.ports import Journal
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.recorder import Recorder
 from ai_platform_mcp.core.records import Operation
