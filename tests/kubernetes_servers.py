@@ -80,9 +80,9 @@ def write_config(path: Path, url: str, token: str, authority: Path | None = None
 
 
 @contextlib.contextmanager
-def sandbox_server(folder: Path) -> Iterator[Server]:
-    """The sandbox's API server, empty, in its own thread and event loop."""
-    thread = _SandboxThread(folder)
+def sandbox_server(folder: Path, port: int = 0) -> Iterator[Server]:
+    """The sandbox's API server in its own thread and event loop: empty in a new folder, else as it was left."""
+    thread = _SandboxThread(folder, port)
     thread.start()
     if not thread.ready.wait(30) or thread.url is None:
         raise RuntimeError("the sandbox API server did not start")
@@ -94,9 +94,10 @@ def sandbox_server(folder: Path) -> Iterator[Server]:
 
 
 class _SandboxThread(threading.Thread):
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         super().__init__(daemon=True)
         self.folder = folder
+        self.port = port
         self.ready = threading.Event()
         self.url: str | None = None
         self.token = ""
@@ -117,7 +118,7 @@ class _SandboxThread(threading.Thread):
         async with open_store(self.folder / "world.db", WallClock()) as store:
             access = await Access.open(store)
             app = build_kube_app(store, access)
-            config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+            config = uvicorn.Config(app, port=self.port, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
             self._server = uvicorn.Server(config)
             self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
             task = asyncio.create_task(self._server.serve())

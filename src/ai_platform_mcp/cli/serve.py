@@ -27,7 +27,13 @@ def _options() -> argparse.ArgumentParser:
         description="MCP server of an internal AI platform. Without arguments: serve on standard input and output.",
         allow_abbrev=False,
     )
-    options.add_argument("command", nargs="?", choices=["serve"], default="serve", help="serve, the only command")
+    options.add_argument(
+        "command",
+        nargs="?",
+        choices=["serve", "controller"],
+        default="serve",
+        help="serve MCP, or run the controller of EdgeRollouts (`controller --help` has its own options)",
+    )
     options.add_argument("--http", metavar="HOST:PORT", default="", help="streamable HTTP instead of stdio")
     options.add_argument("--read-only", action="store_true", help="offer no tool that changes anything")
     options.add_argument(
@@ -45,7 +51,12 @@ def _options() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Serve MCP until the client goes or a signal comes; return the exit code."""
-    chosen = _options().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["controller"]:
+        from ai_platform_mcp.cli import controller
+
+        return controller.run(given[1:])
+    chosen = _options().parse_args(given)
     if chosen.version:
         import importlib.metadata
 

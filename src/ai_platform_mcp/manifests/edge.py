@@ -16,6 +16,7 @@ from ai_platform_mcp.manifests.common import (
     Compute,
     EnvVar,
     Origin,
+    Toleration,
     compact,
     label_value,
     manifest,
@@ -195,8 +196,7 @@ def release_daemon_set(service: SiteService, origin: Origin) -> type_json:
     choose which node changes when. A node runs what its label says, and moving it is one label patch, also back. The
     selector is immutable, so that it holds the release.
     """
-    release, name = service.release, release_name(service.release)
-    image = _pinned(release)
+    image = _pinned(service.release)
     container = compact(
         {
             "name": "model",
@@ -209,8 +209,17 @@ def release_daemon_set(service: SiteService, origin: Origin) -> type_json:
             "readinessProbe": {"httpGet": {"path": service.ready_path, "port": "http"}, "periodSeconds": 5},
         }
     )
+    return daemon_set_of(service, {"containers": [container]}, origin)
+
+
+def daemon_set_of(service: SiteService, pod: type_json, origin: Origin) -> type_json:
+    """Return the DaemonSet of a release around the containers and volumes of ``pod``: who it is, and on which nodes it runs."""
+    release, name = service.release, release_name(service.release)
     selector = {**service.compute.node_selector, release_node_label(release.model): label_value(release.version)}
-    spec: type_json = {**service.compute.pod_fields(), "nodeSelector": selector, "containers": [container]}
+    place = service.compute.pod_fields()
+    tolerations = [*place.get("tolerations", []), *pod.get("tolerations", [])]
+    spec: type_json = {**place, **compact({"tolerations": tolerations}), "nodeSelector": selector}
+    spec |= {key: value for key, value in pod.items() if key != "tolerations"}
     if service.priority_class:
         spec["priorityClassName"] = service.priority_class
     chosen = {RELEASE_LABEL: name}
@@ -238,8 +247,22 @@ def _pinned(release: Release) -> str:
     return release.image
 
 
+def prepull_name(release: Release, part: str = "") -> str:
+    """Return the name of the DaemonSet that fetches a release for a part of the fleet: all of it, or one wave."""
+    return object_name(*filter(None, (release.model, "prepull", part)), seed=release.digest, length=52)
+
+
 def prepull_daemon_set(
-    release: Release, namespace: str, pause_image: str, node_selector: dict[str, str], origin: Origin, minor: int
+    release: Release,
+    namespace: str,
+    pause_image: str,
+    node_selector: dict[str, str],
+    origin: Origin,
+    minor: int,
+    *,
+    part: str = "",
+    nodes: tuple[str, ...] = (),
+    tolerations: tuple[Toleration, ...] = (),
 ) -> type_json:
     """Return a DaemonSet that brings the release's image to nodes before the release is activated there.
 
@@ -247,8 +270,10 @@ def prepull_daemon_set(
     image is mounted as a volume, which pulls it and runs nothing (KEP-4639; beta since 1.33, but off by default there).
     Older nodes run it once as an init container with ``--help``; an image that does not leave on that keeps its pod from
     becoming ready, which shows in the DaemonSet's status and changes nothing else.
+
+    With ``nodes`` it runs on these alone, by their hostname labels; ``part`` tells such DaemonSets of one release apart.
     """
-    name = object_name(release.model, "prepull", seed=release.digest, length=52)
+    name = prepull_name(release, part)
     chosen = {f"{RELEASE_LABEL}-prepull": name}
     container: type_json = {
         "name": "hold",
@@ -256,6 +281,7 @@ def prepull_daemon_set(
         "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"cpu": "10m", "memory": "16Mi"}},
     }
     spec: type_json = {"containers": [container], **compact({"nodeSelector": node_selector})}
+    spec |= compact({"affinity": _on(nodes), "tolerations": [row.manifest() for row in tolerations]})
     if minor >= 35:
         container["volumeMounts"] = [{"name": "release", "mountPath": "/release", "readOnly": True}]
         spec["volumes"] = [{"name": "release", "image": {"reference": _pinned(release), "pullPolicy": "IfNotPresent"}}]
@@ -271,6 +297,14 @@ def prepull_daemon_set(
         }
     }
     return manifest("apps/v1", "DaemonSet", name, namespace, origin, body, component="prepull")
+
+
+def _on(nodes: tuple[str, ...]) -> type_json:
+    if not nodes:
+        return {}
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": sorted(nodes)}]}
+    wanted = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    return {"nodeAffinity": wanted}
 
 
 def site_service(model: str, namespace: str, port: int, origin: Origin) -> type_json:

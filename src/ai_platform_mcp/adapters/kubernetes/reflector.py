@@ -38,11 +38,12 @@ _INITIAL_END = "k8s.io/initial-events-end"
 
 @dataclass(frozen=True)
 class Watched:
-    """A kind to keep, with the versions of its API in order of preference, and which of its objects (a field selector)."""
+    """A kind to keep, with the versions of its API in order of preference, and which of its objects (selectors)."""
 
     kind: str
     versions: tuple[str, ...]
     fields: str = ""
+    labels: str = ""
 
     @property
     def name(self) -> str:
@@ -212,7 +213,9 @@ class Reflector:
 
     def _watch(self, resource: Resource) -> Request:
         seconds = _WATCH_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 (spreading load, not secrets)
-        return watch_request(resource, None, self.watched.fields, self._version, seconds)
+        request = watch_request(resource, None, self.watched.fields, self._version, seconds)
+        labels = (("labelSelector", self.watched.labels),) if self.watched.labels else ()
+        return replace(request, query=(*request.query, *labels))
 
     def _open(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[type_json]]:
         return self._transport.watch(self._cluster, request, idle_seconds=_IDLE_SECONDS)
@@ -248,7 +251,8 @@ class Reflector:
         """Read everything in pages and return the version it is of. What was kept before stays until the last page."""
         seen: set[str] = set()
         token = ""
-        fields = (("fieldSelector", self.watched.fields),) if self.watched.fields else ()
+        selectors = (("fieldSelector", self.watched.fields), ("labelSelector", self.watched.labels))
+        fields = tuple((name, text) for name, text in selectors if text)
         while True:
             query = (("limit", str(_PAGE)), *fields, *((("continue", token),) if token else ()))
             request = Request("GET", resource.path(), f"list {resource.plural}", query=query, once=True)

@@ -93,6 +93,8 @@ def _next(
         again = min(again, max(1.0, left))
     if any(row.state == "probation" for row in views):
         again = min(again, max(1.0, rollout.probation / 4))
+    if any(row.state == "activating" for row in views):
+        again = min(again, max(1.0, rollout.progress_deadline / 4))
     counted = count(rollout, views, progress.wave, over=progress.phase in OVER and progress.phase != "Succeeded")
     return Next(progress=progress, patches=tuple(patches), counted=counted, look_again=again)
 

@@ -19,13 +19,13 @@ def advance(rollout: Rollout, progress: Progress, views: Sequence[NodeView], now
     brings back what was taken away.
     """
     patches = [
-        NodePatch(node=row.seen.name, mark=mark.model_copy(update=_back(now)), release=mark.previous)
+        NodePatch(node=row.seen.name, mark=mark.model_copy(update=_back(row, now)), release=mark.previous)
         for row in views
         if (mark := row.seen.mark) is not None
         and mark.generation == rollout.generation
         and mark.state in ("moved", "committed")
     ]
-    waiting = [row for row in views if row.state == "rolledBack" and row.seen.online and not _answers(row)]
+    waiting = [row for row in views if row.state in ("rolledBack", "failed") and row.seen.online and not _answers(row)]
     if progress.phase == "RollingBack" and not patches and not waiting:
         offline = sum(row.state == "rolledBack" and not row.seen.online for row in views)
         tail = f"; {offline} offline nodes get it when they return" if offline else ""
@@ -35,7 +35,10 @@ def advance(rollout: Rollout, progress: Progress, views: Sequence[NodeView], now
     return Next(progress=progress, patches=tuple(patches), counted=counted, look_again=LOOK_AGAIN)
 
 
-def _back(now: datetime) -> dict[str, object]:
+def _back(row: NodeView, now: datetime) -> dict[str, object]:
+    """Return what its mark says from now on: a node that failed is remembered as the reason of it all."""
+    if row.state == "failed":
+        return {"state": "failed", "reason": row.reason[:200], "seen": now}
     return {"state": "reverted", "reason": "rolled back", "seen": now}
 
 

@@ -1,0 +1,191 @@
+"""``ai-platform-mcp controller``: moves EdgeRollouts, in a pod of the cluster or beside it.
+
+It is put together here and handed its ports: the adapter speaks to the API server, the controller decides. Not kopf, though it
+was considered: it watches every pod of a cluster since it sends no label selectors, its timers and daemons put a finalizer on
+each EdgeRollout that holds up deletion while no controller runs, and it would be a second Kubernetes client.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ai_platform_mcp.cli.start import start_logging
+from ai_platform_mcp.core.errors import InvalidInput, PlatformError
+
+if TYPE_CHECKING:
+    from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+    from ai_platform_mcp.adapters.kubernetes.controlling import ControllerAccess, ControllerFeeds
+    from ai_platform_mcp.controllers.edge.loop import Controller
+
+_log = logging.getLogger(__name__)
+HUNG = 90.0
+"""Seconds without a turn of the loop after which the process says that it is not alive: longer than any deadline inside."""
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LEASE = "ai-platform-mcp-controller"
+
+
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="ai-platform-mcp controller", description="Move EdgeRollouts wave by wave.", allow_abbrev=False
+    )
+    options.add_argument("--kubeconfig", type=Path, metavar="FILE", help="instead of the pod's service account")
+    options.add_argument("--context", default="", help="of the kubeconfig, instead of its current one")
+    options.add_argument("--namespace", default="", help="EdgeRollouts of this namespace only")
+    options.add_argument("--standalone", action="store_true", help="the only one: no leader is elected")
+    options.add_argument("--lease-namespace", default="", help="where the Lease is; the pod's own by default")
+    options.add_argument("--health", metavar="HOST:PORT", default="", help="serve /healthz and /readyz")
+    options.add_argument("--pause-image", default="", help="what holds a prepulled image on a node")
+    options.add_argument("--verbose", "-v", action="store_true", help="log more to standard error")
+    return options
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the controller until a signal comes; return the exit code."""
+    chosen = _options().parse_args(arguments)
+    import anyio
+
+    start_logging(chosen.verbose)
+    try:
+        anyio.run(_run, chosen)
+    except PlatformError as error:
+        from ai_platform_mcp.cli.output import Output
+
+        return Output().error(error)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+async def _run(chosen: argparse.Namespace) -> None:
+    import anyio
+
+    from ai_platform_mcp.controllers.edge.lease import Election
+    from ai_platform_mcp.controllers.edge.loop import PAUSE_IMAGE, Controller
+
+    async with access(_config(chosen)) as port:
+        controller = Controller(port, chosen.namespace, chosen.pause_image or PAUSE_IMAGE)
+        feeds = feeds_of(port.access, controller)
+        election = None
+        if not chosen.standalone:
+            identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+            election = Election(port, _lease_namespace(chosen), LEASE, identity)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_end_on_signal, group.cancel_scope)
+            if chosen.health:
+                await _serve_health(chosen.health, controller, feeds)
+            await controller.run(feeds, election)
+
+
+class _Port:
+    """The adapter in the shape that the controller asks for."""
+
+    def __init__(self, access: ControllerAccess):
+        from ai_platform_mcp.controllers.edge.ports import Write
+
+        self.access = access
+        self.read = access.read
+        self._write = Write
+
+    async def write(self, write: object) -> dict[str, object]:
+        assert isinstance(write, self._write)
+        return await self.access.send(write.verb, write.path, write.body, write.why)
+
+
+@contextlib.asynccontextmanager
+async def access(config: ClusterConfig) -> AsyncGenerator[_Port]:
+    """Open the controller's access to a cluster."""
+    from ai_platform_mcp.adapters.kubernetes.controlling import ControllerAccess
+    from ai_platform_mcp.controllers.edge.ports import FIELD_MANAGER
+
+    found = ControllerAccess(config, FIELD_MANAGER)
+    try:
+        yield _Port(found)
+    finally:
+        _log.info("ended after %d requests", found.requests)
+        await found.aclose()
+
+
+def feeds_of(access: ControllerAccess, controller: Controller) -> ControllerFeeds:
+    """Return the watches that a controller needs, narrowed by selectors to what it reads."""
+    from ai_platform_mcp.adapters.kubernetes.reflector import Watched
+    from ai_platform_mcp.controllers.edge.daemon_sets import SELECTED
+    from ai_platform_mcp.domain.fleet import SITES_CONFIG_MAP
+    from ai_platform_mcp.manifests.edge import API
+
+    caches = controller.caches
+    return access.feeds(
+        {
+            Watched("EdgeRollout", (API,)): caches.rollouts,
+            Watched("Node", ("v1",)): caches.nodes,
+            Watched("Pod", ("v1",), labels=SELECTED): caches.pods,
+            Watched("DaemonSet", ("apps/v1",), labels=SELECTED): caches.daemon_sets,
+            Watched("ConfigMap", ("v1",), fields=f"metadata.name={SITES_CONFIG_MAP}"): caches.sites,
+        }
+    )
+
+
+def _config(chosen: argparse.Namespace) -> ClusterConfig:
+    from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
+    from ai_platform_mcp.core.rows import ClusterInfo
+
+    info, kubeconfig = ClusterInfo(name="edge"), chosen.kubeconfig
+    if kubeconfig is None and not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+        kubeconfig = Path(named) if named else Path.home() / ".kube" / "config"
+    return ClusterConfig(info=info, kubeconfig=kubeconfig, context=chosen.context, in_cluster=kubeconfig is None)
+
+
+def _lease_namespace(chosen: argparse.Namespace) -> str:
+    if chosen.lease_namespace:
+        return str(chosen.lease_namespace)
+    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.is_file() else "aiplatform-system"
+
+
+async def _end_on_signal(scope: object) -> None:
+    import anyio
+
+    assert isinstance(scope, anyio.CancelScope)
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _serve_health(address: str, controller: Controller, feeds: ControllerFeeds) -> None:
+    """Answer a kubelet's probes: alive while the loop turns, ready while the caches are current (also without the lease)."""
+    import asyncio
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InvalidInput(f"{address!r} is not HOST:PORT.", remedy="Such as 0.0.0.0:8080.")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = (await asyncio.wait_for(reader.readline(), 5)).decode("latin-1")
+            alive = time.monotonic() - controller.beat < HUNG
+            problem = "" if alive else "the loop hangs"
+            if " /readyz" in line and not feeds.current():
+                problem = feeds.problem() or "reading"
+            code, text = ("503 Service Unavailable", problem) if problem else ("200 OK", "ok")
+            body = f"{text}\n".encode()
+            head = f"HTTP/1.1 {code}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode() + body)
+            await asyncio.wait_for(writer.drain(), 5)
+        except (TimeoutError, ConnectionError, ValueError):
+            pass  # whoever asked is gone, or did not speak HTTP
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, host.strip("[]"), int(port), limit=8192)
+    port = server.sockets[0].getsockname()[1]
+    sys.stderr.write(f"Health on http://{host}:{port}/healthz\n")

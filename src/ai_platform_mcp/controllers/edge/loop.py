@@ -1,0 +1,151 @@
+"""The loop: events wake it, a short pause gathers them, and one look at a time follows. It keeps nothing that a look needs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import anyio
+
+from ai_platform_mcp.controllers.edge.asked import release_of, rollback_release_of
+from ai_platform_mcp.controllers.edge.caches import Caches
+from ai_platform_mcp.controllers.edge.daemon_sets import Cluster
+from ai_platform_mcp.controllers.edge.lease import Election
+from ai_platform_mcp.controllers.edge.look import Looker
+from ai_platform_mcp.controllers.edge.ports import Api, Feeds
+from ai_platform_mcp.core.errors import CapabilityMissing, Conflict, NotFound, PlatformError
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.manifests.common import minor_of
+from ai_platform_mcp.manifests.edge_runtime import Parts
+
+_log = logging.getLogger(__name__)
+GATHER = 0.2
+"""Seconds between an event and the look that it causes: a fleet's events come in crowds."""
+AFTER_CONFLICT, AFTER_PROBLEM = 0.5, 5.0
+_IDLE = 1.0
+_KNOWN_FOR = 300.0
+_KSERVE = "/apis/serving.kserve.io/v1alpha1"
+PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
+
+
+def _second() -> datetime:
+    """Return the moment in whole seconds, as the status will remember it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class Controller:
+    """Moves the EdgeRollouts of one cluster.
+
+    Args:
+        api: single requests.
+        namespace: look after the rollouts of this namespace only; empty for all.
+        pause_image: what holds a prepulled image on a node.
+        now: the clock, for tests that cannot wait.
+    """
+
+    def __init__(
+        self, api: Api, namespace: str = "", pause_image: str = PAUSE_IMAGE, now: Callable[[], datetime] = _second
+    ):
+        self.caches = Caches(self._changed)
+        self.beat = time.monotonic()
+        """When the loop last came by (monotonic): one that hangs is to be ended from outside."""
+        self.looking = False
+        """Whether it may look now: the caches are current and the lease is held."""
+        self._api = api
+        self._namespace = namespace
+        self._pause_image = pause_image
+        self._minor = 0
+        self._parts: dict[str, tuple[float, Parts | None]] = {}
+        self._looker = Looker(api, self.caches, self._building, now)
+        self._due: dict[str, float] = {}
+        self._wake = anyio.Event()
+
+    def _changed(self, model: str) -> None:
+        """Note that something changed for a model, or with an empty name for every one of them."""
+        soon = time.monotonic() + GATHER
+        for name in [model] if model else list(self._due):
+            self._due[name] = min(soon, self._due.get(name, soon))
+        self._wake.set()
+
+    def everything(self) -> None:
+        """Have every model looked at."""
+        self._changed("")
+
+    async def run(self, feeds: Feeds, election: Election | None = None) -> None:
+        """Work until cancelled. Without an election it is the only one."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(feeds.run)
+            if election is not None:
+                group.start_soon(election.run, self.everything)
+            while True:
+                self.beat = time.monotonic()
+                self.looking = feeds.current() and (election is None or election.leads)
+                if self.looking:
+                    await self._looks(lambda: feeds.current() and (election is None or election.leads))
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for an event, for what is due, or for a second: the lease and the feeds are asked again then."""
+        due = min(self._due.values(), default=float("inf")) - time.monotonic() if self.looking else _IDLE
+        with anyio.move_on_after(max(0.02, min(_IDLE, due))):
+            if not self.looking or due > GATHER:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+            else:
+                await anyio.sleep(max(0.0, due))
+
+    async def _looks(self, may: Callable[[], bool]) -> None:
+        models = self._looker.models(self._namespace)
+        self._due = {model: self._due.get(model, 0.0) for model in models | self._due.keys()}
+        for model in sorted(name for name, due in self._due.items() if due <= time.monotonic()):
+            if not may():
+                return
+            self._due[model] = float("inf")  # what changes during the look is due again after it
+            again = time.monotonic() + await self._looked(model)
+            self._due[model] = min(self._due[model], again)
+            if model not in models and self._due[model] > time.monotonic() + AFTER_PROBLEM:
+                del self._due[model]
+
+    async def _looked(self, model: str) -> float:
+        try:
+            return await self._looker.look(model, self._namespace)
+        except Conflict as problem:
+            _log.info("model %s changed under the look: %s", model, problem)
+            return AFTER_CONFLICT
+        except PlatformError as problem:
+            _log.warning("model %s: %s %s", model, problem.message, problem.cause)
+            return AFTER_PROBLEM
+        except Exception:  # a defect with one model must not stop the others; liveness cannot tell, the log can
+            _log.exception("looking at model %s failed", model)
+            return AFTER_PROBLEM
+
+    async def _building(self, rollouts: Sequence[type_json]) -> Cluster:
+        if not self._minor:
+            self._minor = minor_of(str((await self._api.read("/version")).get("gitVersion")))
+        names = {
+            release.runtime
+            for row in rollouts
+            for release in (release_of(row), rollback_release_of(row))
+            if release is not None and not release.image and release.runtime
+        }
+        found = {name: parts for name in names if (parts := await self._runtime(name)) is not None}
+        return Cluster(minor=self._minor, pause_image=self._pause_image, runtimes=found)
+
+    async def _runtime(self, name: str) -> Parts | None:
+        known = self._parts.get(name)
+        if known is not None and time.monotonic() - known[0] < _KNOWN_FOR:
+            return known[1]
+        runtime = await self._read(f"{_KSERVE}/clusterservingruntimes/{name}")
+        storage = await self._read(f"{_KSERVE}/clusterstoragecontainers/default")
+        parts = None if runtime is None else Parts(runtime=runtime, storage=storage)
+        if parts is not None:
+            self._parts[name] = time.monotonic(), parts
+        return parts
+
+    async def _read(self, path: str) -> type_json | None:
+        try:
+            return await self._api.read(path)
+        except (NotFound, CapabilityMissing):
+            return None

@@ -1,0 +1,190 @@
+"""What nodes, pods and site facts say, in the words of the rules. Pure: objects in, values out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from ai_platform_mcp.controllers.edge.pods import pod_seen
+from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.model import type_json
+from ai_platform_mcp.core.redact import untrusted
+from ai_platform_mcp.domain.fleet import SiteRule, minimum_healthy
+from ai_platform_mcp.domain.objects import (
+    annotations_of,
+    condition,
+    labels_of,
+    metadata_of,
+    parse_time,
+    section,
+    whole,
+)
+from ai_platform_mcp.domain.rollout.state import Mark, NodeSeen, Rollout, SiteSeen
+from ai_platform_mcp.domain.rollout.windows import is_open
+from ai_platform_mcp.manifests.common import NAME_LENGTH, VERSION_LABEL, label_value
+from ai_platform_mcp.manifests.edge import (
+    REGION_LABEL,
+    RELEASE_LABEL,
+    SITE_LABEL,
+    Release,
+    prepull_name,
+    release_name,
+    release_node_label,
+)
+
+_log = logging.getLogger(__name__)
+PREPULL_LABEL = f"{RELEASE_LABEL}-prepull"
+"""Label of a prepull pod: the name of its DaemonSet, which follows from the release and the wave."""
+SITE_LABELS = (SITE_LABEL, "apps.openyurt.io/nodepool", "apps.kubeedge.io/belonging-to", "topology.kubernetes.io/zone")
+"""Where a node says to which site it belongs: ours, OpenYurt's pool, KubeEdge's node group, at last the zone."""
+_MARK = "edge.aiplatform.dev/mark."
+
+
+def mark_annotation(model: str) -> str:
+    """Return the annotation under which a node remembers the model's rollout."""
+    return _MARK + label_value(model, NAME_LENGTH - len(_MARK.rpartition("/")[2]))
+
+
+def site_of(node: type_json) -> str:
+    """Return the node's site, empty where it says none."""
+    labels = labels_of(node)
+    return next((labels[key] for key in SITE_LABELS if labels.get(key)), "")
+
+
+def members(live: type_json, nodes: Iterable[type_json]) -> list[type_json]:
+    """Return the nodes an EdgeRollout concerns: its selector, narrowed by sites and regions. Nodes without a site are none."""
+    wanted = section(live, "spec", "selector", "matchLabels")
+    spec = section(live, "spec")
+    sites: list[str] = spec.get("sites") or []
+    regions: list[str] = spec.get("regions") or []
+    return [
+        node
+        for node in nodes
+        if all(labels_of(node).get(key) == value for key, value in wanted.items())
+        and (site := site_of(node))
+        and (not sites or site in sites)
+        and (not regions or labels_of(node).get(REGION_LABEL) in regions)
+    ]
+
+
+def mark_on(node: type_json, model: str) -> Mark | None:
+    """Return the node's mark of the model. One that does not parse is none: somebody else wrote it."""
+    text = annotations_of(node).get(mark_annotation(model))
+    if not text:
+        return None
+    try:
+        return Mark.model_validate_json(text)
+    except ValidationError:
+        _log.warning("node %s has a mark of %s that is none", metadata_of(node).get("name"), model)
+        return None
+
+
+def online(node: type_json) -> tuple[bool, datetime]:
+    """Return whether the node's kubelet reports, and since when that is so."""
+    ready = condition(node, "Ready")
+    since = parse_time(ready.get("lastTransitionTime")) or parse_time(metadata_of(node).get("creationTimestamp"))
+    if since is None:
+        raise InvalidInput(f"Node {metadata_of(node).get('name')} has neither a Ready time nor a creation time.")
+    return ready.get("status") == "True", since
+
+
+def nodes_seen(
+    rollout: Rollout, release: Release, requires: type_json, nodes: Sequence[type_json], pods: Iterable[type_json]
+) -> list[NodeSeen]:
+    """Return the nodes as the rules see them.
+
+    Args:
+        rollout: what is asked for.
+        release: what it brings; its name tells its pods from those of other bytes under the same version.
+        requires: the spec's ``requires``: architectures and memory of a node.
+        nodes: the members.
+        pods: every pod of the model, prepull pods included.
+    """
+    serving: dict[str, list[type_json]] = {}
+    staged: set[str] = set()
+    fetching = {prepull_name(release, wave.name) for wave in rollout.waves}
+    for pod in pods:
+        place = str(section(pod, "spec").get("nodeName") or "")
+        if PREPULL_LABEL in labels_of(pod):
+            if labels_of(pod)[PREPULL_LABEL] in fetching and condition(pod, "Ready").get("status") == "True":
+                staged.add(place)
+        elif not metadata_of(pod).get("deletionTimestamp"):
+            serving.setdefault(place, []).append(pod)
+    return [_node_seen(rollout, release, requires, node, serving, staged) for node in nodes]
+
+
+def _node_seen(
+    rollout: Rollout,
+    release: Release,
+    requires: type_json,
+    node: type_json,
+    serving: Mapping[str, Sequence[type_json]],
+    staged: set[str],
+) -> NodeSeen:
+    name, labels = str(metadata_of(node).get("name")), labels_of(node)
+    there, since = online(node)
+    version = labels.get(release_node_label(rollout.model), "")
+    pod = _current(serving.get(name, ()), version, release)
+    return NodeSeen(
+        name=name,
+        site=site_of(node),
+        region=labels.get(REGION_LABEL, ""),
+        online=there,
+        since=since,
+        schedulable=not section(node, "spec").get("unschedulable"),
+        version=version,
+        mark=mark_on(node, rollout.model),
+        pod=pod_seen(pod, release) if pod is not None else None,
+        staged=name in staged,
+        incompatible=_incompatible(requires, node),
+    )
+
+
+def _current(pods: Sequence[type_json], version: str, release: Release) -> type_json | None:
+    """Return the pod that speaks for the node: of the release before others, of what the label names, then the youngest."""
+    name = release_name(release)
+
+    def rank(pod: type_json) -> tuple[bool, bool, str]:
+        labels = labels_of(pod)
+        named = labels.get(VERSION_LABEL) == version
+        return named, named and labels.get(RELEASE_LABEL) == name, str(metadata_of(pod).get("creationTimestamp"))
+
+    return max(pods, key=rank, default=None)
+
+
+def _incompatible(requires: type_json, node: type_json) -> str:
+    info, room = section(node, "status", "nodeInfo"), section(node, "status", "allocatable")
+    wanted, has = requires.get("architectures") or [], str(info.get("architecture") or "")
+    if wanted and has and has not in wanted:
+        return f"is {untrusted(has, 40)}, and the release is for {', '.join(wanted)}"
+    least = requires.get("memory")
+    if least and "memory" in room and whole(room["memory"]) < whole(least):
+        return f"has {untrusted(str(room['memory']), 40)} of memory, and the release needs {least}"
+    return ""
+
+
+def sites_seen(rules: Mapping[str, SiteRule], nodes: Sequence[type_json], now: datetime) -> dict[str, SiteSeen]:
+    """Return what holds for each site of the nodes now. A window that cannot be read keeps its site closed."""
+    found: dict[str, SiteSeen] = {}
+    for site, count in Counter(site_of(node) for node in nodes).items():
+        rule = rules.get(site)
+        found[site] = SiteSeen(window_open=_open(site, rule, now), minimum_healthy=minimum_healthy(count, rule))
+    return found
+
+
+def _open(site: str, rule: SiteRule | None, now: datetime) -> bool:
+    try:
+        return rule is None or is_open(rule.maintenance_window_utc, now)
+    except InvalidInput as problem:
+        _log.warning("site %s stays closed: %s", site, problem.message)
+        return False
+
+
+def mark_text(mark: Mark) -> str:
+    """Return the mark as the annotation holds it: the same mark is always the same text."""
+    return json.dumps(mark.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))

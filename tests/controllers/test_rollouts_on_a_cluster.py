@@ -1,0 +1,119 @@
+"""A rollout goes over a fleet in an API server, moved by the controller's own process."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from controllers.conftest import World
+from controllers.edge_world import NAMESPACE, release, until
+
+
+def test_a_good_release_reaches_every_node_wave_by_wave(world: World):
+    fleet = world.fleet()
+    name = fleet.roll()
+    status = fleet.ends(name, "Succeeded")
+    assert set(fleet.versions().values()) == {"2"} and status["healthy"] == status["total"] == 10
+    conditions = {row["type"]: row["status"] for row in status["conditions"]}
+    assert conditions == {"Progressing": "False", "Complete": "True", "Degraded": "False", "Converged": "True"}
+    assert fleet.events(name).count("WaveStarted") == 3 and "Succeeded" in fleet.events(name)
+
+
+def test_a_bad_canary_is_rolled_back_and_nobody_else_saw_it(world: World):
+    fleet = world.fleet()
+    fleet.ends(fleet.roll("1"), "Succeeded")
+    fleet.take("crashes", "2")
+    name = fleet.roll("2", rollbackTo=release("1"))
+    status = fleet.ends(name, "RolledBack")
+    assert status["reason"] == "max_failures" and set(fleet.versions().values()) == {"1"}
+    assert list(status["failures"]) == [fleet.names[0]]
+    assert "RolledBack" in fleet.events(name)
+    until(lambda: fleet.daemon_sets() == {"1"}, "the DaemonSet of the bad release is collected")
+
+
+@pytest.mark.parametrize("how", ["lies", "hangs"])
+def test_wrong_answers_and_silence_stop_a_release_in_its_canary(world: World, how: str):
+    fleet = world.fleet(sites=3)
+    fleet.take(how, "2")
+    name = fleet.roll(onFailure="Pause", progressDeadlineSeconds=2)
+    status = fleet.ends(name, "Paused")
+    assert status["reason"] == "max_failures" and len(status["failures"]) == 1
+    assert set(fleet.versions().values()) == {""}, "the failed node went back to what it had: nothing"
+
+
+def test_a_slow_pull_is_throttled_and_never_failed(world: World):
+    fleet = world.fleet(sites=2)
+    fleet.take("slow", "2", 1)
+    name = fleet.roll(quorumPercent=50, progressDeadlineSeconds=600, waves=[{"name": "all", "percent": 100}])
+    fleet.ends(name, "Completing")
+    until(lambda: fleet.status(name)["healthy"] == 3, "everybody else has it")
+    status = fleet.status(name)
+    assert status["failed"] == 0 and status["nodes"]["throttled"] == 1 and status["phase"] == "Completing"
+
+
+def test_an_offline_node_is_owed_and_converges_when_it_returns(world: World):
+    fleet = world.fleet(sites=3)
+    gone = fleet.names[2]
+    world.kubelet.turn(gone, on=False)
+    name = fleet.roll()
+    status = fleet.ends(name, "Succeeded")
+    assert status["owed"] == [gone] and fleet.versions()[gone] == ""
+    world.kubelet.turn(gone, on=True)
+    until(lambda: fleet.versions()[gone] == "2", "the late node got it")
+    until(lambda: not fleet.status(name).get("owed"), "nothing is owed any more")
+
+
+def test_a_newer_rollout_takes_over_an_unfinished_one(world: World):
+    fleet = world.fleet(sites=3)
+    fleet.take("slow", "2")
+    old = fleet.roll("2", progressDeadlineSeconds=600)
+    until(lambda: "2" in fleet.versions().values(), "the first one began")
+    new = fleet.roll("3")
+    assert fleet.ends(old, "Stopped")["reason"] == "superseded"
+    fleet.ends(new, "Succeeded")
+    assert set(fleet.versions().values()) == {"3"}
+    assert fleet.status(old)["phase"] == "Stopped"
+
+
+def test_a_paused_rollout_moves_nothing_until_it_is_resumed(world: World):
+    fleet = world.fleet(sites=3)
+    name = fleet.roll(paused=True)
+    assert fleet.ends(name, "Paused")["reason"] == "user"
+    assert set(fleet.versions().values()) == {""}
+    fleet.change(name, paused=False)
+    fleet.ends(name, "Succeeded")
+
+
+def test_a_site_outside_of_its_window_is_left_alone(world: World):
+    fleet = world.fleet(sites=2)
+    hour = datetime.now(UTC).hour
+    closed, open_ = (
+        f"{(hour + 8) % 24:02}:00-{(hour + 9) % 24:02}:00",
+        f"{(hour + 20) % 24:02}:00-{(hour + 4) % 24:02}:00",
+    )
+    world.windows({f"{fleet.model}-0": closed, f"{fleet.model}-1": open_})
+    name = fleet.roll(waves=[{"name": "all", "percent": 100}])
+    until(lambda: list(fleet.versions().values()) == ["", "", "2", "2"], "the open site")
+    assert fleet.status(name)["phase"] == "Running"
+    world.windows({f"{fleet.model}-0": open_})
+    fleet.ends(name, "Succeeded")
+
+
+def test_an_image_is_fetched_before_a_node_changes(world: World):
+    fleet = world.fleet(sites=2)
+    fleet.take("hangs", "2")
+    name = fleet.roll(stage=True, progressDeadlineSeconds=600)
+    until(lambda: "2" in fleet.versions().values(), "the canary was fetched and moved")
+    found = world.server.send("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets")["items"]
+    mine = [row for row in found if row["metadata"]["labels"].get("aiplatform.dev/model") == fleet.model]
+    kinds = sorted(row["metadata"]["labels"]["app.kubernetes.io/component"] for row in mine)
+    assert kinds == ["edge", "prepull", "prepull"], "the wave under way and the next one"
+    assert fleet.status(name)["nodes"]["staged"] >= 1
+
+
+def test_a_release_that_cannot_be_built_says_so_and_touches_nothing(world: World):
+    fleet = world.fleet(sites=1)
+    name = fleet.roll(image="registry.example/model:latest")
+    status = until(lambda: (s := fleet.status(name)).get("reason") == "unbuildable" and s, "it is told")
+    assert "pinned by digest" in status["message"] and set(fleet.versions().values()) == {""}
