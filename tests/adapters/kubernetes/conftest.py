@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import pytest
 
 from ai_platform_mcp.adapters.kubernetes.build import Kubernetes, kubernetes_adapter
 from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
 from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import AnyStep
-from ai_platform_mcp.core.rows import ClusterInfo, Outcome, Stamp
+from ai_platform_mcp.core.rows import ClusterInfo, Inventory, Outcome, Stamp
 from kubernetes_servers import Server, real_server, sandbox_server
 from real_targets import both
 
@@ -86,3 +87,13 @@ async def cluster(server: Server) -> AsyncIterator[Cluster]:
     yield Cluster(server, adapter, namespace)
     await adapter.aclose()
     server.delete(f"/api/v1/namespaces/{namespace}")
+
+
+async def until(adapter: Kubernetes, good: Callable[[Inventory], bool], cluster: str = "c1") -> Inventory:
+    """Ask until the answer is as wished; the watches decide when, so the bound is generous."""
+    with anyio.fail_after(20):
+        while True:
+            found = await adapter.inventory.inventory(cluster)
+            if good(found):
+                return found
+            await anyio.sleep(0.02)
