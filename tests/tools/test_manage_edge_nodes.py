@@ -92,6 +92,9 @@ async def test_labels_of_the_cluster_and_of_the_platform_are_refused(platform: P
         ({"action": "rollout"}, InvalidInput, "Which model"),
         ({"action": "pause"}, InvalidInput, "Which rollout"),
         ({"action": "pause", "model": "never-rolled-out"}, NotFound, "no such rollout"),
+        ({"action": "status", "model": "never-rolled-out"}, NotFound, "no such rollout"),
+        ({"action": "status", "site": "nowhere"}, NotFound, "No edge node fits"),
+        ({"action": "uncordon", "nodes": ["edge-us-south-1-01"], "reason": "health"}, InvalidInput, "takes no reason"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
@@ -109,6 +112,8 @@ async def test_a_release_reaches_one_site_pauses_goes_on_and_is_rolled_back(plat
     paused = await platform.call("manage_edge_nodes", action="pause", model="vision-v2", mode="apply")
     assert paused.data["status"] == "applied", paused.text
     name = first.data["operation_id"]
+    told = await platform.call("manage_edge_nodes", action="status", model="vision-v2")
+    assert any(note.startswith("Rollout vision-dev/") and "vision-v2 2" in note for note in told.data["notes"])
     seen = await platform.call("inspect_platform", kind="operations", name=name)
     assert seen.data["progress"]["state"] == "paused"
     rollouts = (await platform.readers.clusters.list("sandbox", EDGE, "EdgeRollout", namespace="vision-dev")).items

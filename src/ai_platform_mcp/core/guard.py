@@ -42,7 +42,7 @@ from ai_platform_mcp.core.resume import Resumer
 from ai_platform_mcp.core.tool import (
     AnyTool,
     Caller,
-    ReadTool,
+    LookingTool,
     Result,
     WriteParams,
     WriteTool,
@@ -100,17 +100,21 @@ class Guard:
         started = time.monotonic()
         entry = self._recorder.entry(name, arguments, caller)
         tool = self.tools.get(name)
-        mutating = isinstance(tool, WriteTool)
+        looking = tool if isinstance(tool, LookingTool) and str(arguments.get("action")) in tool.looks else None
+        mutating = isinstance(tool, WriteTool) and looking is None
         if mutating:
             entry.mode = "apply" if arguments.get("mode") == "apply" else "plan"
         async with self._entered(entry, started, caller, mutating=mutating):
             if tool is None:
                 raise NotFound(f"There is no tool {name!r}.", remedy=f"Tools: {', '.join(sorted(self.tools))}.")
             params = validate(tool.params, arguments)
-            if isinstance(tool, WriteTool):
+            if looking is not None:
+                result = await self._read(looking.name, looking.look, params, caller)
+            elif isinstance(tool, WriteTool):
                 refuse_secrets(arguments)
                 return await self._write(tool, params, caller, entry)
-            result = await self._read(tool, params, caller)
+            else:
+                result = await self._read(tool.name, tool.read, params, caller)
             entry.outcome = "read"
             return result
 
@@ -160,12 +164,14 @@ class Guard:
                 with anyio.CancelScope(shield=True):
                     await entry.close(started)
 
-    async def _read(self, tool: ReadTool, params: Any, caller: Caller) -> Result:
+    async def _read(
+        self, name: str, read: Callable[[Any, Readers, Caller], Awaitable[Result]], params: Any, caller: Caller
+    ) -> Result:
         try:
             with anyio.fail_after(self.options.read_seconds):
-                return await tool.read(params, self.readers, caller)
+                return await read(params, self.readers, caller)
         except TimeoutError:
-            raise too_slow(tool.name, self.options.read_seconds) from None
+            raise too_slow(name, self.options.read_seconds) from None
 
     # ------------------------------------------------------------------------------------------------ mutating calls
 

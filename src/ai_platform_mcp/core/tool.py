@@ -103,6 +103,18 @@ class WriteTool(Protocol):
         ...
 
 
+@runtime_checkable
+class LookingTool(WriteTool, Protocol):
+    """A tool that proposes changes, and some of whose actions only look: those never plan, and count as reads."""
+
+    looks: ClassVar[frozenset[str]]
+    """Values of the parameter ``action`` that change nothing."""
+
+    async def look(self, params: Any, readers: Readers, caller: Caller) -> Result:
+        """Answer from the readers."""
+        ...
+
+
 AnyTool = ReadTool | WriteTool
 P = TypeVar("P", bound=Params)
 

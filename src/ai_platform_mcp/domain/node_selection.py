@@ -16,15 +16,17 @@ _TERM = re.compile(rf"(?P<not>!)?(?P<key>{_KEY})((?P<op>==|=|!=)(?P<value>({_NAM
 
 
 def select_nodes(
-    rows: Sequence[NodeRow], *, nodes: Sequence[str], site: str, region: str, selector: str
+    rows: Sequence[NodeRow], *, nodes: Sequence[str], site: str, region: str, selector: str, looking: bool = False
 ) -> tuple[NodeRow, ...]:
     """Return the edge nodes that fit everything that is said, by name.
+
+    Who is only ``looking`` may mean the whole fleet by saying nothing, and sees nodes without a site as well.
 
     Raises:
         InvalidInput: nothing is said (a whole fleet is never meant silently), a node is no edge node, or has no site.
         NotFound: a named node does not exist, or nothing fits.
     """
-    if not (nodes or site or region or selector):
+    if not (looking or nodes or site or region or selector):
         raise InvalidInput(
             "Which nodes?",
             remedy="Pass nodes, site, region or selector; the whole fleet is selector=node-role.kubernetes.io/edge.",
@@ -51,7 +53,7 @@ def select_nodes(
     if not chosen:
         sites = ", ".join(sorted({row.site for row in rows if row.role == "edge" and row.site})) or "none"
         raise NotFound("No edge node fits.", remedy=f"Sites: {sites}. Labels: inspect_platform kind=nodes name=<node>.")
-    homeless = [row.name for row in chosen if not row.site]
+    homeless = [row.name for row in chosen if not row.site and not looking]
     if homeless:
         raise InvalidInput(
             f"{', '.join(homeless[:5])} names no site, so its site's minimum is not known.",

@@ -26,6 +26,7 @@ from ai_platform_mcp.domain.objects import (
     section,
     whole,
 )
+from ai_platform_mcp.domain.spill import spill_hints
 from ai_platform_mcp.manifests.edge import cordon_patch, eviction, label_patch
 from ai_platform_mcp.tools._reading import list_all
 
@@ -61,10 +62,7 @@ async def change_nodes(
         Conflict: nothing is left to do.
         InvalidInput: a label is reserved.
     """
-    live = {
-        str(metadata_of(node)["name"]): node
-        for node in await list_all(readers, cluster, "v1", "Node", labels=EDGE_LABEL)
-    }
+    live = await live_nodes(readers, cluster, chosen)
     nodes = [live[row.name] for row in chosen if row.name in live]
     steps: list[ClusterStep] = []
     for node in nodes:
@@ -83,7 +81,17 @@ async def change_nodes(
         done = {"label": "labelled so", "cordon": "cordoned", "uncordon": "schedulable", "drain": "drained"}[action]
         raise Conflict(f"These nodes are {done} already: {_names(chosen)}.", remedy="Nothing needs to be done.")
     facts = await _blast_radius(readers, cluster, inventory, chosen, action, pods)
-    return NodeChange(tuple(steps), facts, _reasons(facts, pods), (*risks, *_site_risks(facts, action)))
+    hints, alone = spill_hints(inventory, chosen) if action == "drain" else ((), ())
+    risks += [Risk(severity="danger", text=text) for text in alone]
+    return NodeChange(tuple(steps), facts, (*_reasons(facts, pods), *hints), (*risks, *_site_risks(facts, action)))
+
+
+async def live_nodes(readers: Readers, cluster: str, chosen: Sequence[NodeRow]) -> dict[str, type_json]:
+    """Return the live Nodes by name. Only where another label than the role makes one an edge node, all are read."""
+    labels = EDGE_LABEL if all(EDGE_LABEL in row.labels for row in chosen) else ""
+    return {
+        str(metadata_of(node)["name"]): node for node in await list_all(readers, cluster, "v1", "Node", labels=labels)
+    }
 
 
 def _patch(

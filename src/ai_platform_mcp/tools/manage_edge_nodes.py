@@ -13,7 +13,8 @@ from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Draft, Follow, Target
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import ClusterInfo, Inventory, NodeRow
-from ai_platform_mcp.core.tool import PlanContext, WriteParams
+from ai_platform_mcp.core.tool import Caller, PlanContext, Result, WriteParams
+from ai_platform_mcp.domain.fleet import SITES_CONFIG_MAP, SITES_NAMESPACE
 from ai_platform_mcp.domain.namespaces import ENVIRONMENTS, Environment
 from ai_platform_mcp.domain.node_selection import read_labels, select_nodes
 from ai_platform_mcp.domain.objects import ENVIRONMENT_LABEL, labels_of, metadata_of, ref_of, section
@@ -21,6 +22,8 @@ from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.manifests.common import Origin
 from ai_platform_mcp.manifests.edge import API
 from ai_platform_mcp.tools._models import choose_version
+from ai_platform_mcp.tools._node_health import Health, health_facts, narrowed, read_health, still_ailing, told
+from ai_platform_mcp.tools._node_looks import listed, status
 from ai_platform_mcp.tools._nodes import change_nodes
 from ai_platform_mcp.tools._places import find_cluster
 from ai_platform_mcp.tools._reading import (
@@ -36,10 +39,12 @@ from ai_platform_mcp.tools._steering import Action, Moment, edge
 
 _NODE_ACTIONS = ("label", "cordon", "uncordon", "drain")
 _FIELDS: dict[str, frozenset[str]] = {
+    "list": frozenset({"nodes", "site", "region", "selector", "token"}),
+    "status": frozenset({"nodes", "site", "region", "selector", "rollout", "model", "namespace", "token"}),
     "label": frozenset({"nodes", "site", "region", "selector", "labels"}),
-    "cordon": frozenset({"nodes", "site", "region", "selector"}),
+    "cordon": frozenset({"nodes", "site", "region", "selector", "reason"}),
     "uncordon": frozenset({"nodes", "site", "region", "selector"}),
-    "drain": frozenset({"nodes", "site", "region", "selector", "grace_seconds"}),
+    "drain": frozenset({"nodes", "site", "region", "selector", "grace_seconds", "reason"}),
     "rollout": frozenset({"model", "environment", "namespace", "site", "region", "canary_percent"}),
     "pause": frozenset({"rollout", "model", "namespace"}),
     "resume": frozenset({"rollout", "model", "namespace"}),
@@ -51,19 +56,21 @@ _FIELDS: dict[str, frozenset[str]] = {
 class EdgeParams(WriteParams):
     """What to do, to which nodes or which rollout."""
 
-    action: Literal["label", "cordon", "uncordon", "drain", "rollout", "pause", "resume", "rollback"]
+    action: Literal["list", "status", "label", "cordon", "uncordon", "drain", "rollout", "pause", "resume", "rollback"]
     nodes: Annotated[tuple[str, ...], Field(max_length=500)] = ()
     site: str = ""
     region: str = ""
     selector: Annotated[str, Field(description="node labels: k=v,!k", max_length=500)] = ""
     labels: Annotated[tuple[str, ...], Field(description="k=v sets, k- removes", max_length=20)] = ()
     grace_seconds: Annotated[int | None, Field(description="drain", ge=0, le=3600)] = None
+    reason: Annotated[Literal["", "health"], Field(description="cordon, drain: only nodes status proposes")] = ""
     rollout: Annotated[str, Field(description="EdgeRollout to pause, resume, rollback", max_length=63)] = ""
     model: Annotated[str, Field(description="rollout: name:version or name@alias", max_length=512)] = ""
     environment: Literal["", "dev", "staging", "production"] = ""
     canary_percent: Annotated[int | None, Field(description="first wave", ge=0, le=100)] = None
     cluster: str = ""
     namespace: str = ""
+    token: Annotated[str, Field(max_length=400)] = ""
 
 
 class ManageEdgeNodes:
@@ -72,17 +79,28 @@ class ManageEdgeNodes:
     name: ClassVar[str] = "manage_edge_nodes"
     title: ClassVar[str] = "Manage edge nodes"
     description: ClassVar[str] = (
-        "Label, cordon, uncordon or drain edge nodes (Eviction API, honours budgets); roll a model out to sites in waves; "
-        "pause, resume or roll back a rollout. Plans show each site's healthy nodes before, after and its minimum."
+        "List edge nodes; status: hardware findings and what they propose; label, cordon, uncordon, drain (Eviction API, "
+        "honours budgets); roll a model out to sites in waves; pause, resume or roll back a rollout. "
+        "Plans show each site's healthy nodes before, after and its minimum."
     )
     params: ClassVar[type[WriteParams]] = EdgeParams
     destructive: ClassVar[bool] = True
+    looks: ClassVar[frozenset[str]] = frozenset({"list", "status"})
+
+    async def look(self, params: EdgeParams, readers: Readers, caller: Caller) -> Result:
+        """Answer ``list`` and ``status``."""
+        _check_fields(params)
+        if params.mode == "apply" or params.plan_id or params.idempotency_key:
+            raise InvalidInput(
+                f"action={params.action} changes nothing.", remedy="Leave mode, plan_id and idempotency_key out."
+            )
+        return await _look(params, readers, caller)
 
     async def plan(self, params: EdgeParams, readers: Readers, context: PlanContext) -> Draft:
         """Return the steps and the blast radius."""
         _check_fields(params)
         if params.action in _NODE_ACTIONS:
-            return await _nodes(params, readers)
+            return await _nodes(params, readers, context.caller)
         if params.action == "rollout":
             return await _roll_out(params, readers, context)
         return await _steer(params, readers, context)
@@ -102,15 +120,43 @@ def _check_fields(params: EdgeParams) -> None:
 # --- nodes -----------------------------------------------------------------------------------------------------------
 
 
-async def _nodes(params: EdgeParams, readers: Readers) -> Draft:
+async def _look(params: EdgeParams, readers: Readers, caller: Caller) -> Result:
+    cluster = await find_cluster(readers, params.cluster, "edge", _what(params), lambda row: bool(_there(params, row)))
+    inventory = await read_inventory(readers, cluster.name)
+    chosen = _chosen(params, inventory)
+    if params.action == "list":
+        return listed(inventory, chosen, params.token, readers.clock.now())
+    health = await read_health(readers, cluster.name, chosen, caller.principal)
+    config = await readers.clusters.get(cluster.name, "v1", "ConfigMap", SITES_CONFIG_MAP, SITES_NAMESPACE)
+    rollouts = await _rollouts(params, readers, cluster)
+    if not (params.rollout or params.model):
+        rollouts = [row for row in rollouts if not progress_of(row).settled]
+    elif not rollouts:
+        raise _no_rollout()
+    rollouts.sort(key=_created, reverse=True)
+    return status(inventory, chosen, health, config, rollouts, params.token)
+
+
+async def _nodes(params: EdgeParams, readers: Readers, caller: Caller) -> Draft:
     action = cast("Literal['label', 'cordon', 'uncordon', 'drain']", params.action)
     labels = read_labels(params.labels) if action == "label" else ({}, ())
     cluster = await find_cluster(readers, params.cluster, "edge", _what(params), lambda row: bool(_there(params, row)))
     inventory = await read_inventory(readers, cluster.name)
     chosen = _chosen(params, inventory)
+    health: Health | None = None
+    if params.reason or action == "uncordon":
+        health = await read_health(readers, cluster.name, chosen, caller.principal)
+    if health and (action == "cordon" or action == "drain"):
+        chosen = narrowed(chosen, health, action, params.nodes)
     change = await change_nodes(
         readers, cluster.name, inventory, chosen, action, labels=labels, grace_seconds=params.grace_seconds
     )
+    reasons, risks, fleet = change.reasons, change.risks, change.facts
+    if health and (action == "cordon" or action == "drain"):
+        fleet = fleet.model_copy(update={"health": health_facts(chosen, health, action)})
+        reasons = (*reasons, *told(chosen, health))
+    elif health:
+        risks = (*risks, *still_ailing(chosen, health))
     sites = sorted({row.site for row in chosen})
     where = ", ".join(sites[:4]) + (f" and {len(sites) - 4} more sites" if len(sites) > 4 else "")
     count = "1 edge node" if len(chosen) == 1 else f"{len(chosen)} edge nodes"
@@ -119,16 +165,21 @@ async def _nodes(params: EdgeParams, readers: Readers) -> Draft:
         summary=f"{action.capitalize()} {count} at {where}",
         steps=change.steps,
         targets=_targets(chosen, cluster),
-        facts=Facts(fleet=change.facts),
-        risks=change.risks,
+        facts=Facts(fleet=fleet),
+        risks=risks,
         evidence=(inventory_evidence(inventory),),
-        reasons=change.reasons,
+        reasons=reasons,
     )
 
 
 def _chosen(params: EdgeParams, inventory: Inventory) -> tuple[NodeRow, ...]:
     return select_nodes(
-        inventory.nodes, nodes=params.nodes, site=params.site, region=params.region, selector=params.selector
+        inventory.nodes,
+        nodes=params.nodes,
+        site=params.site,
+        region=params.region,
+        selector=params.selector,
+        looking=params.action in ManageEdgeNodes.looks,
     )
 
 
@@ -282,19 +333,28 @@ async def _find_rollout(params: EdgeParams, readers: Readers, cluster: ClusterIn
         InvalidInput: several namespaces have one of that name.
         NotFound: there is none.
     """
+    found = await _rollouts(params, readers, cluster)
+    if not found:
+        raise _no_rollout()
+    spaces = sorted({str(metadata_of(row).get("namespace")) for row in found})
+    if len(spaces) > 1:
+        raise InvalidInput(f"There are such rollouts in {', '.join(spaces)}.", remedy="Pass namespace.")
+    return max(found, key=lambda row: (int(section(row, "spec").get("generationOf") or 0), _created(row)))
+
+
+def _no_rollout() -> NotFound:
+    return NotFound("There is no such rollout.", remedy="inspect_platform kind=deployments state=edge lists them.")
+
+
+async def _rollouts(params: EdgeParams, readers: Readers, cluster: ClusterInfo) -> list[type_json]:
+    """Return the rollouts of the name and of the model that the call gives."""
     model = _model_name(params)
-    found = [
+    return [
         row
         for row in await list_if_served(readers, cluster.name, API, "EdgeRollout", namespace=params.namespace or None)
         if (not params.rollout or metadata_of(row).get("name") == params.rollout)
         and (not model or section(row, "spec").get("model") == model)
     ]
-    if not found:
-        raise NotFound("There is no such rollout.", remedy="inspect_platform kind=deployments state=edge lists them.")
-    spaces = sorted({str(metadata_of(row).get("namespace")) for row in found})
-    if len(spaces) > 1:
-        raise InvalidInput(f"There are such rollouts in {', '.join(spaces)}.", remedy="Pass namespace.")
-    return max(found, key=lambda row: (int(section(row, "spec").get("generationOf") or 0), _created(row)))
 
 
 def _created(row: type_json) -> str:
