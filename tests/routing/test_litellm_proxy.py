@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
 import os
 import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,23 +19,24 @@ import yaml
 from ai_platform_mcp.domain.lint.engine import check
 from ai_platform_mcp.domain.lint.model import Around
 from ai_platform_mcp.domain.routing.facts import Request, ServiceTime, Slo, Target
-from ai_platform_mcp.domain.routing.plan import plan_routes
+from ai_platform_mcp.domain.routing.plan import RoutingPlan, plan_routes
 from ai_platform_mcp.tools._routes import proxy_of
 from real_servers import free_port, process, wait_for
 from real_targets import absent, command, met, on
-
-_spec = importlib.util.spec_from_file_location("model_servers", Path(__file__).with_name("model_servers.py"))
-assert _spec and _spec.loader
-model_servers = importlib.util.module_from_spec(_spec)
-sys.modules["model_servers"] = model_servers
-_spec.loader.exec_module(model_servers)
+from support.model_servers import Mode, ModelServer, model_server
 
 pytestmark = [on("litellm"), pytest.mark.timeout(240)]
 
 MALWARE = ("1.82.7", "1.82.8")
 KEY = "sk-only-for-this-test"
 SLO_SECONDS = 1.0
-CASES = {"fine": "answers", "dead": None, "hanging": "hangs", "limited": "limited", "small": "answers"}
+CASES: dict[str, Mode | None] = {
+    "fine": "answers",
+    "dead": None,
+    "hanging": "hangs",
+    "limited": "limited",
+    "small": "answers",
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Answer:
 class Proxy:
     """The running proxy, and the model servers behind it."""
 
-    def __init__(self, url: str, servers: dict[str, Any]) -> None:
+    def __init__(self, url: str, servers: dict[str, ModelServer]) -> None:
         self.url, self.servers = url, servers
         self._client = httpx.Client(timeout=60, trust_env=False, headers={"Authorization": f"Bearer {KEY}"})
 
@@ -89,59 +86,44 @@ def _target(name: str, tier: str, url: str, **fields: Any) -> Target:
 
 
 def config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
-    """The emitted configurations of one plan per case, as one proxy serves them."""
-    whole: dict[str, Any] = {}
+    """The emitted configuration of a proxy that serves one model per case."""
+    plans: list[RoutingPlan] = []
     for case, url in edges.items():
         context = 64 if case == "small" else None
         targets = (_target("edge", "edge", url, context_tokens=context), _target("cloud", "cloud", cloud))
-        made = proxy_of(plan_routes(case, targets, Request(), Slo(seconds=SLO_SECONDS)))
-        for entry in made["model_list"]:
-            entry["litellm_params"]["api_key"] = "not-needed"  # the loopback servers ask for none
-        if not whole:
-            whole = made
-            continue
-        whole["model_list"] += made["model_list"]
-        for name in ("fallbacks", "context_window_fallbacks"):
-            merged = whole["router_settings"].get(name, []) + made["router_settings"].get(name, [])
-            whole["router_settings"] |= {name: merged} if merged else {}
-        whole["router_settings"] = made["router_settings"] | whole["router_settings"]
-    return whole
+        plans.append(plan_routes(case, targets, Request(), Slo(seconds=SLO_SECONDS)))
+    return proxy_of(plans, keys={"edge": "SERVER_KEY", "cloud": "SERVER_KEY"})
 
 
-@functools.cache
-def _program() -> tuple[str, str]:
-    program = command("LITELLM_COMMAND")
-    if program is None:
-        absent("litellm", "LITELLM_COMMAND names no LiteLLM proxy")
-    python = Path(program).resolve().with_name("python")
-    line = "import importlib.metadata as m; print(m.version('litellm'))"
-    version = subprocess.run([python, "-I", "-c", line], capture_output=True, text=True, timeout=60, check=True)
-    return program, version.stdout.strip()
+def installed_version(program: str) -> str:
+    """The version by the names of the environment's folders: the malware ran as soon as its Python started."""
+    found = Path(program).resolve().parent.parent.glob("lib/python*/site-packages/litellm-*.dist-info")
+    return next((folder.name.removeprefix("litellm-").removesuffix(".dist-info") for folder in found), "")
 
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    if not os.environ.get("LITELLM_COMMAND"):
+    program = command("LITELLM_COMMAND")
+    if program is None:
         absent("litellm", "LITELLM_COMMAND names no LiteLLM proxy")
-    program, version = _program()
-    if version in MALWARE:
-        pytest.fail(f"litellm {version} is malware: remove that environment and change every key it could read")
+    version = installed_version(program)
+    if not version or version in MALWARE:
+        pytest.fail(f"litellm {version or 'of unknown version'} is not run: {' and '.join(MALWARE)} were malware")
     met("litellm", f"litellm {version}")
     folder = tmp_path_factory.mktemp("litellm")
     with contextlib.ExitStack() as stack, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else gets the port
         dead = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
-        servers = {
-            case: stack.enter_context(model_servers.model_server("edge", mode)) for case, mode in CASES.items() if mode
-        }
-        cloud = stack.enter_context(model_servers.model_server("cloud"))
+        servers = {case: stack.enter_context(model_server("edge", mode)) for case, mode in CASES.items() if mode}
+        cloud = stack.enter_context(model_server("cloud"))
         edges = {case: servers[case].url if case in servers else dead for case in CASES}
         (folder / "config.yaml").write_text(yaml.safe_dump(config_of(edges, cloud.url)))
         port = free_port()
         line = [program, "--config", folder / "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
-        quiet = {"LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+        keys = {"LITELLM_MASTER_KEY": KEY, "SERVER_KEY": "any"}
+        quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "DISABLE_ADMIN_UI": "True"}
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        environment = {**kept, **quiet, "HOME": str(folder), "DISABLE_ADMIN_UI": "True", "NO_PROXY": "127.0.0.1"}
+        environment = {**kept, **keys, **quiet, "HOME": str(folder), "NO_PROXY": "127.0.0.1"}
         with process(folder / "log", *line, cwd=folder, env=environment) as running:
             wait_for(f"http://127.0.0.1:{port}/health/liveliness", running, folder / "log", 180)
             asked = Proxy(f"http://127.0.0.1:{port}", servers | {"cloud": cloud})
@@ -156,6 +138,12 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 def test_the_configuration_under_test_passes_our_own_lint() -> None:
     made = config_of(dict.fromkeys(CASES, "http://edge.models.svc:8080/v1"), "http://cloud.models.svc:8080/v1")
     assert [finding.code for finding in check(made, Around()) if finding.severity != "info"] == []
+
+
+@pytest.mark.parametrize("version", [*MALWARE, "1.106.2"])
+def test_a_version_is_known_without_running_it(tmp_path: Path, version: str) -> None:
+    (tmp_path / f"lib/python3.11/site-packages/litellm-{version}.dist-info").mkdir(parents=True)
+    assert installed_version(str(tmp_path / "bin" / "litellm")) == version
 
 
 def test_a_healthy_edge_answers_everything(proxy: Proxy) -> None:

@@ -8,7 +8,7 @@ from ai_platform_mcp.core.errors import CapabilityMissing, InvalidInput
 from ai_platform_mcp.domain.lint.engine import check, peers_of
 from ai_platform_mcp.domain.lint.model import Around
 from ai_platform_mcp.domain.routing.facts import Request, ServiceTime, Slo, Target
-from ai_platform_mcp.domain.routing.plan import RoutingPlan, plan_routes
+from ai_platform_mcp.domain.routing.plan import Breaker, RoutingPlan, plan_routes
 from ai_platform_mcp.manifests.common import Capabilities, Origin
 from ai_platform_mcp.tools._routes import Gateway, Pool, proxy_of, routes_of
 
@@ -43,12 +43,12 @@ GATEWAY = Gateway(name="models", namespace="gateways", domain="models.example.co
 
 @pytest.mark.parametrize("made", [plan(), FULL])
 def test_the_proxy_that_is_emitted_passes_our_own_lint(made: RoutingPlan) -> None:
-    found = check(proxy_of(made, keys={"gcp": "GCP_KEY"}), Around())
+    found = check(proxy_of([made], keys={"gcp": "GCP_KEY"}), Around())
     assert [finding.code for finding in found if finding.severity != "info"] == []
 
 
 def test_the_proxy_has_its_breaker_on_and_passes_long_prompts_on() -> None:
-    made = proxy_of(plan(), "llama", {"gcp": "GCP_KEY"})
+    made = proxy_of([plan()], {"chat": "llama"}, {"gcp": "GCP_KEY"})
     settings = made["router_settings"]
     assert {key: settings[key] for key in ("allowed_fails", "cooldown_time", "num_retries", "routing_strategy")} == {
         "allowed_fails": 1,
@@ -69,9 +69,24 @@ def test_the_proxy_has_its_breaker_on_and_passes_long_prompts_on() -> None:
 def test_a_plan_with_an_error_is_emitted_nowhere() -> None:
     for broken in (FULL.model_copy(update={"breaker": None}), FULL.model_copy(update={"fallbacks": {}})):
         with pytest.raises(InvalidInput, match="cannot work"):
-            proxy_of(broken)
+            proxy_of([broken])
         with pytest.raises(InvalidInput, match="cannot work"):
             routes_of(broken, "nlp-prod", GATEWAY, Origin(), serving(ROUTES))
+
+
+def test_one_proxy_serves_several_models_with_one_breaker() -> None:
+    other = plan_routes("vision", [target("gcp")], Request(), Slo(seconds=4))
+    made = proxy_of([plan(), other])
+    assert [entry["model_name"] for entry in made["model_list"]] == ["chat", "chat", "chat-cloud", "vision"]
+    assert made["router_settings"]["fallbacks"] == [{"chat": ["chat-cloud"]}]
+    eager = other.model_copy(update={"breaker": Breaker(allowed_fails=0)})
+    for wrong, says in (
+        ([], "one circuit breaker"),
+        ([plan(), eager], "one circuit breaker"),
+        ([plan()] * 2, "two plans"),
+    ):
+        with pytest.raises(InvalidInput, match=says):
+            proxy_of(wrong)
 
 
 def test_routes_share_out_by_slots_and_pass_our_own_lint() -> None:

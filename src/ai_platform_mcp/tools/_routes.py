@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from ai_platform_mcp.core.errors import InvalidInput
@@ -41,41 +42,53 @@ class Routes(Value):
     left_out: dict[str, str]
 
 
-def proxy_of(plan: RoutingPlan, served_name: str = "", keys: Mapping[str, str] | None = None) -> type_json:
-    """Return the LiteLLM proxy's configuration of a plan.
+def proxy_of(
+    plans: Sequence[RoutingPlan], served_names: Mapping[str, str] | None = None, keys: Mapping[str, str] | None = None
+) -> type_json:
+    """Return the configuration of one LiteLLM proxy that serves the models of all these plans.
 
-    ``served_name`` is what the servers call the model; ``keys`` names, per target, the environment variable with its key.
+    ``served_names`` says, per model, what its servers call it where that differs; ``keys`` names, per target, the environment
+    variable with its key.
 
     Raises:
-        InvalidInput: the plan has an error, each told with its code.
+        InvalidInput: there is no plan; one has an error, each told with its code; two share a group's name; or their circuit
+            breakers differ, of which a proxy has one.
     """
-    _refuse(plan)
-    if plan.breaker is None:  # an error that was just refused; told again for the type
-        raise InvalidInput("the plan has no circuit breaker", remedy="give it one")
-    named = keys or {}
-    deployments = tuple(
-        litellm.Deployment(
-            group=group.name,
-            model=f"openai/{served_name or plan.model}",
-            api_base=member.base_url,
-            api_key_env=named.get(member.target),
-            tier=member.tier,
-            timeout_seconds=member.timeout_seconds,
-            weight=member.weight if len(group.members) > 1 else None,
-            prompt_limit=member.prompt_limit,
-        )
-        for group in plan.groups
-        for member in group.members
-    )
+    for plan in plans:
+        _refuse(plan)
+    breaker = next((plan.breaker for plan in plans), None)
+    if breaker is None or any(plan.breaker != breaker for plan in plans):
+        raise InvalidInput("one proxy needs one circuit breaker", remedy="give plans with the same breaker")
+    groups = Counter(group.name for plan in plans for group in plan.groups)
+    if twice := sorted(name for name, count in groups.items() if count > 1):
+        raise InvalidInput(f"two plans have a group {twice[0]}", remedy="serve one of them from another proxy")
+    names, named = served_names or {}, keys or {}
     return litellm.proxy_config(
         litellm.Proxy(
-            deployments=deployments,
-            fallbacks=tuple(litellm.Fallback(group=group, to=to) for group, to in plan.fallbacks.items()),
-            allowed_fails=plan.breaker.allowed_fails,
-            cooldown_seconds=plan.breaker.cooldown_seconds,
-            retries=plan.breaker.retries,
+            deployments=tuple(row for plan in plans for row in _deployments(plan, names, named)),
+            fallbacks=tuple(
+                litellm.Fallback(group=group, to=to) for plan in plans for group, to in plan.fallbacks.items()
+            ),
+            allowed_fails=breaker.allowed_fails,
+            cooldown_seconds=breaker.cooldown_seconds,
+            retries=breaker.retries,
         )
     )
+
+
+def _deployments(plan: RoutingPlan, names: Mapping[str, str], keys: Mapping[str, str]) -> Iterator[litellm.Deployment]:
+    for group in plan.groups:
+        for member in group.members:
+            yield litellm.Deployment(
+                group=group.name,
+                model=f"openai/{names.get(plan.model, plan.model)}",
+                api_base=member.base_url,
+                api_key_env=keys.get(member.target),
+                tier=member.tier,
+                timeout_seconds=member.timeout_seconds,
+                weight=member.weight if len(group.members) > 1 else None,
+                prompt_limit=member.prompt_limit,
+            )
 
 
 def routes_of(

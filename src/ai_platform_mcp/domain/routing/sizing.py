@@ -20,6 +20,8 @@ from ai_platform_mcp.core.model import Value
 Kind = Literal["serverless", "always_on", "edge"]
 MOST_UNITS = 1000
 """More replicas than this are not tried: the SLO is then out of reach by service time, not by number."""
+SAMPLE = 2000
+"""The break-even is sought with so many of the first arrivals, at the rate of all of them."""
 
 
 class Option(Value):
@@ -98,10 +100,11 @@ def right_size(
     best = min(sized.values(), key=_rank)
     chosen = next(row for row in options if row.name == best.option)
     rate = len(times) / hours
+    sample = times[:SAMPLE]
     even: dict[str, float] = {}
     for row in options:
         if row.name != chosen.name:
-            found = _break_even(chosen, row, times, hours, slo_seconds, allowed_misses)
+            found = _break_even(chosen, row, sample, rate, slo_seconds, allowed_misses)
             if found is not None:
                 even[row.name] = found
     return Sizing(
@@ -158,38 +161,40 @@ def _missed(option: Option, times: Sequence[float], units: int, slo: float) -> f
 
 
 class _Unit:
-    """One serverless unit: until when it stays, and when each of its slots is free."""
+    """One serverless unit: since when it is paid, when each of its slots is free, and when it last finishes."""
 
     def __init__(self, began: float, ready: float, slots: int) -> None:
         self.began = began
         self.free = [ready] * slots
+        self.last = ready
 
-    def last(self) -> float:
-        return max(self.free)
+    def serve(self, now: float, seconds: float) -> float:
+        done = max(now, self.free[0]) + seconds
+        heapq.heapreplace(self.free, done)
+        self.last = max(self.last, done)
+        return done
 
 
 def _scaled(option: Option, times: Sequence[float], hours: float, slo: float, allowed: float) -> Sized:
-    """Serve each request on a unit with a free slot, else on a new unit, else where a slot is free soonest."""
+    """Serve each request on the unit with a free slot that was used last, so that the others may go; else where it begins
+    soonest, which is a new unit if that is quicker than waiting for one that is up or starting.
+    """
     units: list[_Unit] = []
     paid, late, cold, most = 0.0, 0, 0, 0
     for now in times:
-        kept: list[_Unit] = []
-        for unit in units:
-            if unit.last() + option.keep_seconds > now:
-                kept.append(unit)
-            else:
-                paid += unit.last() + option.keep_seconds - unit.began
-        units = kept
-        unit = min(units, key=lambda row: row.free[0], default=None)
-        if unit is None or (unit.free[0] > now and len(units) < option.most_units):
-            unit = _Unit(now, now + option.cold_start_seconds, option.slots)
+        if any(unit.last + option.keep_seconds <= now for unit in units):
+            gone = [unit for unit in units if unit.last + option.keep_seconds <= now]
+            paid += sum(unit.last + option.keep_seconds - unit.began for unit in gone)
+            units = [unit for unit in units if unit.last + option.keep_seconds > now]
+        unit = _pick(units, now)
+        ready = now + option.cold_start_seconds
+        if unit is None or (unit.free[0] > ready and len(units) < option.most_units):
+            unit = _Unit(now, ready, option.slots)
             units.append(unit)
             cold += 1
-        done = max(now, unit.free[0]) + option.service_seconds
-        heapq.heapreplace(unit.free, done)
-        late += done - now > slo
+        late += unit.serve(now, option.service_seconds) - now > slo
         most = max(most, len(units))
-    paid += sum(unit.last() + option.keep_seconds - unit.began for unit in units)
+    paid += sum(unit.last + option.keep_seconds - unit.began for unit in units)
     cents = paid / 3600 * option.unit_cents_per_hour + option.request_cents * len(times)
     missed = late / len(times)
     return Sized(
@@ -202,17 +207,25 @@ def _scaled(option: Option, times: Sequence[float], hours: float, slo: float, al
     )
 
 
+def _pick(units: Sequence[_Unit], now: float) -> _Unit | None:
+    free = [unit for unit in units if unit.free[0] <= now]
+    if free:
+        return max(free, key=lambda unit: unit.last)
+    return min(units, key=lambda unit: unit.free[0], default=None)
+
+
 def _break_even(
-    chosen: Option, other: Option, times: Sequence[float], hours: float, slo: float, allowed: float
+    chosen: Option, other: Option, times: Sequence[float], rate: float, slo: float, allowed: float
 ) -> float | None:
-    """Return the rate at which the other option becomes no dearer, between a thousandth and ten times the measured one."""
+    """Return the rate at which the other option becomes as cheap, between a thousandth and ten times the measured one."""
+    hours = len(times) / rate
+    first_at = times[0]
 
     def dearer(factor: float) -> bool:
-        moved = [now / factor for now in times]
+        moved = [(now - first_at) / factor for now in times]
         first, second = (_size(row, moved, hours / factor, slo, allowed) for row in (chosen, other))
         return second.cents_per_hour > first.cents_per_hour
 
-    rate = len(times) / hours
     now_dearer = dearer(1.0)
     for edge in (10.0, 0.001):
         if dearer(edge) == now_dearer:
