@@ -25,7 +25,8 @@ from real_servers import free_port, process, wait_for
 from real_targets import absent, command, met, on
 from support.model_servers import Mode, ModelServer, model_server
 
-pytestmark = [on("litellm"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
+real = on("litellm")
 
 MALWARE = ("1.82.7", "1.82.8")
 KEY = "sk-only-for-this-test"
@@ -146,10 +147,12 @@ def test_a_version_is_known_without_running_it(tmp_path: Path, version: str) -> 
     assert installed_version(str(tmp_path / "bin" / "litellm")) == version
 
 
+@real
 def test_a_healthy_edge_answers_everything(proxy: Proxy) -> None:
     assert {proxy.ask("fine").by for _ in range(5)} == {"edge"}
 
 
+@real
 def test_a_dead_edge_costs_two_seconds_at_most_once_and_then_nothing(proxy: Proxy) -> None:
     answers = [proxy.ask("dead") for _ in range(20)]
     told = [round(answer.seconds, 3) for answer in answers]
@@ -158,6 +161,7 @@ def test_a_dead_edge_costs_two_seconds_at_most_once_and_then_nothing(proxy: Prox
     assert statistics.median(told[2:]) < proxy.usual(), told
 
 
+@real
 def test_a_hanging_edge_costs_its_timeout_twice_and_is_then_left_alone(proxy: Proxy) -> None:
     answers = [proxy.ask("hanging") for _ in range(10)]
     told = [round(answer.seconds, 3) for answer in answers]
@@ -167,6 +171,7 @@ def test_a_hanging_edge_costs_its_timeout_twice_and_is_then_left_alone(proxy: Pr
     assert statistics.median(told[2:]) < proxy.usual(), told
 
 
+@real
 def test_a_rate_limited_edge_is_left_alone_and_nobody_sees_a_429(proxy: Proxy) -> None:
     answers = [proxy.ask("limited") for _ in range(10)]
     told = [round(answer.seconds, 3) for answer in answers]
@@ -175,6 +180,7 @@ def test_a_rate_limited_edge_is_left_alone_and_nobody_sees_a_429(proxy: Proxy) -
     assert statistics.median(told[2:]) < proxy.usual(), told
 
 
+@real
 def test_a_prompt_that_is_too_long_for_the_edge_goes_to_the_cloud_without_asking_it(proxy: Proxy) -> None:
     assert proxy.ask("small").by == "edge"
     before = proxy.servers["small"].calls
