@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from ai_platform_mcp.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from ai_platform_mcp.core.errors import Conflict, InvalidInput, NotFound, Rejected, Unavailable
 from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import Apply, Delete, ObjectRef, Patch
 from ai_platform_mcp.core.rows import MetricAnswer, MetricPoint, MetricSeries, NodeRow, Stamp
@@ -260,3 +260,35 @@ async def test_an_xid_that_only_the_metrics_know_is_found(platform: Platform, mo
         (HUNG, "nvidia1", "dcgm.xid-79"),
     }
     assert sorted(asked) == ["DCGM_FI_DEV_ROW_REMAP_FAILURE > 0", "DCGM_FI_DEV_XID_ERRORS > 0"]
+
+
+async def test_a_drain_that_a_budget_forbids_is_refused_and_nothing_is_forced(platform: Platform):
+    page = await platform.readers.clusters.list("sandbox", "policy/v1", "PodDisruptionBudget")
+    budget = next(row for row in page.items if row["metadata"]["name"] == "edge-gateway")
+    space, wanted = budget["metadata"]["namespace"], budget["spec"]["selector"]["matchLabels"]
+    pods = (await platform.readers.clusters.list("sandbox", "v1", "Pod", namespace=space)).items
+    pod = next(row for row in pods if wanted.items() <= row["metadata"]["labels"].items())
+    ref = ObjectRef(api_version="policy/v1", kind="PodDisruptionBudget", name="edge-gateway", namespace=space)
+    strict = {"minAvailable": "100%", "maxUnavailable": None}
+    before = {key: budget["spec"].get(key) for key in strict}
+    await behind(platform, Patch(title="strict", cluster="sandbox", ref=ref, patch={"spec": strict}))
+    try:
+        await no_disruption(platform, space)
+        with pytest.raises(Rejected, match="PodDisruptionBudget"):
+            await platform.call("manage_edge_nodes", action="drain", nodes=[pod["spec"]["nodeName"]])
+        live = await platform.get("v1", "Pod", pod["metadata"]["name"], space)
+        assert live is not None and not live["metadata"].get("deletionTimestamp")
+        node = await platform.get("v1", "Node", pod["spec"]["nodeName"])
+        assert node is not None and not node["spec"].get("unschedulable")
+    finally:
+        await behind(platform, Patch(title="as before", cluster="sandbox", ref=ref, patch={"spec": before}))
+
+
+async def no_disruption(platform: Platform, space: str) -> None:
+    """Wait until the budget's controller has counted anew."""
+    with anyio.fail_after(20):
+        while True:
+            live = await platform.get("policy/v1", "PodDisruptionBudget", "edge-gateway", space)
+            if live is not None and not live["status"].get("disruptionsAllowed"):
+                return
+            await anyio.sleep(0.05)
