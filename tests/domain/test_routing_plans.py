@@ -149,7 +149,7 @@ def test_whatever_plan_is_made_has_no_error_but_an_edge_that_nothing_backs(
     grave = {finding.code for finding in validate(plan) if finding.severity == "error"}
     assert grave <= {"routing.edge-alone"}
     assert "m" in {group.name for group in plan.groups}
-    spot = {row.name for row in rows if row.spot and row.tier == "cloud"}
+    spot = {row.name for row in rows if row.spot}
     chain = ("m", *plan.fallbacks.get("m", ()))
     assert not spot & {member.target for group in plan.groups if group.name in chain for member in group.members}
     if any(row.tier == "cloud" and not row.spot and not row.asynchronous for row in rows) and not regions:

@@ -83,7 +83,7 @@ def plan_routes(model: str, targets: Sequence[Target], typical: Request, slo: Sl
     reasons: list[str] = []
     usable = [target for target in targets if _usable(target, typical, slo, reasons)]
     edge = [target for target in usable if target.tier == "edge" and not target.asynchronous]
-    spot = [target for target in usable if target.spot and not target.asynchronous and target.tier == "cloud"]
+    spot = [target for target in usable if target.spot and not target.asynchronous]
     sure = [target for target in usable if target not in edge and not target.spot and not target.asynchronous]
     later = [target for target in usable if target.asynchronous]
     if not edge and not sure:
@@ -113,8 +113,10 @@ def plan_routes(model: str, targets: Sequence[Target], typical: Request, slo: Sl
         reasons.append("batches enter where answers come later")
     if edge:
         reasons.append(f"the edge comes first: idle it keeps {slo.seconds:g} s, and {_first(steady)} is behind it")
+    breaker = Breaker()
     reasons.append(
-        "a circuit opens at the second failure within 30 s, and nothing is retried where a fallback stands ready"
+        f"a circuit opens at failure {breaker.allowed_fails + 1} within {breaker.cooldown_seconds} s, for as long; "
+        "nothing is retried where a fallback stands ready"
     )
     return RoutingPlan(
         model=model,
@@ -122,6 +124,7 @@ def plan_routes(model: str, targets: Sequence[Target], typical: Request, slo: Sl
         groups=tuple(Group(name=name, members=_members(rows, typical, slo)) for name, rows in groups.items()),
         entries=entries,
         fallbacks={name: to for name, to in fallbacks.items() if to},
+        breaker=breaker,
         regions=typical.regions,
         reasons=tuple(reasons),
     )
@@ -131,6 +134,9 @@ def _usable(target: Target, typical: Request, slo: Slo, reasons: list[str]) -> b
     patient = typical.model_copy(update={"batch": True, "critical": False})
     if code := refusal(target, patient):
         reasons.append(f"{target.name} is left out: it {REFUSALS[code]}")
+        return False
+    if target.tier == "edge" and target.spot:
+        reasons.append(f"{target.name} is left out: the edge serves critical requests too, and spot may not")
         return False
     idle = completion_seconds(target, IDLE, typical, cautious=True)
     if target.tier == "edge" and not target.asynchronous and idle > slo.seconds:
