@@ -103,16 +103,6 @@ def test_a_language_model_is_valid_in_the_version_that_is_served(
 
 
 @few
-@given(s.dns(40), st.sets(st.sampled_from(sorted(kserve.RUNTIMES)), min_size=1), s.computes(claims=False), s.origins)
-def test_a_serving_runtime_is_valid(name: str, formats: set[str], compute: kserve.Compute, origin: Origin) -> None:
-    image = "registry/onnx@sha256:" + "0" * 64
-    runtime = kserve.Runtime.model_validate(
-        {"name": name, "image": image, "formats": tuple(sorted(formats)), "args": ("--x",), "compute": compute}
-    )
-    s.assert_strictly_valid(kserve.serving_runtime(runtime, origin, s.EVERYTHING))
-
-
-@few
 @given(s.dns(52), s.envs, st.integers(1, 9), s.computes(), s.queueings, s.placements, s.origins)
 def test_a_gpu_job_is_valid_and_waits_for_its_quota(
     name: str,

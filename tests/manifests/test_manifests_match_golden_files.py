@@ -147,9 +147,6 @@ LLAMA = llm.LanguageModel(
 EXAMPLES: dict[str, dict[str, Any]] = {
     "inference-service-knative": endpoint("Knative"),
     "inference-service-standard": endpoint("Standard"),
-    "serving-runtime": kserve.serving_runtime(
-        kserve.Runtime(name=kserve.SHIPPED_ONNX_RUNTIME, image=IMAGE, formats=("onnx",)), ORIGIN, ALL
-    ),
     "llm-inference-service": llm.llm_inference_service(LLAMA, ORIGIN, ALL),
     "llm-inference-service-v1alpha1": llm.llm_inference_service(
         LLAMA, ORIGIN, s.without(f"{llm.APIS[0]}/{llm.KIND}", f"{routing.POOL_API}/InferencePool")

@@ -1,6 +1,6 @@
-"""KServe: InferenceService and ServingRuntime. Language models have ``manifests/llm.py``.
+"""KServe: InferenceService. Language models have ``manifests/llm.py``.
 
-Speaks ``serving.kserve.io/v1beta1`` InferenceService and ``v1alpha1`` ClusterServingRuntime.
+Speaks ``serving.kserve.io/v1beta1``. Runtimes are the administrators': we name one that is installed and bring none.
 """
 
 from __future__ import annotations
@@ -35,12 +35,9 @@ ModelFormat = Literal[
     "paddle",
 ]
 
-SHIPPED_ONNX_RUNTIME = "aiplatform-onnx"
-"""The ClusterServingRuntime that we install where KServe's own cannot serve ONNX."""
-
 # Best first. KServe ships no `kserve-onnxruntime` in any release: the schema takes the name and the predictor never starts.
 RUNTIMES: dict[ModelFormat, tuple[str, ...]] = {
-    "onnx": ("kserve-tritonserver", "kserve-openvino", SHIPPED_ONNX_RUNTIME),
+    "onnx": ("kserve-tritonserver", "kserve-openvino"),
     "huggingface": ("kserve-huggingfaceserver",),
     "sklearn": ("kserve-sklearnserver", "kserve-mlserver"),
     "xgboost": ("kserve-xgbserver", "kserve-mlserver"),
@@ -127,7 +124,7 @@ def choose_runtime(model_format: ModelFormat, available: Collection[str]) -> str
     raise CapabilityMissing(
         f"no serving runtime for {model_format} is installed",
         cause=f"looked for {wanted}",
-        remedy="install one of them as a ClusterServingRuntime",
+        remedy="install one of them as a ClusterServingRuntime, or pass runtime: one of your own that serves the format",
         details={"looked_for": list(RUNTIMES[model_format]), "available": sorted(available)[:20]},
     )
 
@@ -228,43 +225,6 @@ def _standard_canary(endpoint: Endpoint, canary: Canary) -> type_json:
         "model": {"name": MODEL_CONTAINER, **canary.model.manifest(endpoint.compute)},
     }
     return {"trafficPercent": canary.percent, "predictor": predictor}
-
-
-class Runtime(Value):
-    """A ClusterServingRuntime that we ship. ``image`` is pinned by digest."""
-
-    name: str
-    image: str
-    formats: tuple[ModelFormat, ...] = Field(min_length=1)
-    args: tuple[str, ...] = ()
-    protocol: Literal["v1", "v2"] = "v2"
-    port: int = Field(default=8080, ge=1, le=65535)
-    compute: Compute = Compute()
-
-
-def serving_runtime(runtime: Runtime, origin: Origin, capabilities: Capabilities) -> type_json:
-    """Return a ClusterServingRuntime (``serving.kserve.io/v1alpha1``, its only version).
-
-    ``autoSelect`` stays off: a runtime that selects itself would take over models that other teams left to KServe's choice.
-    The container must be called ``kserve-container``; under another name the InferenceService's model settings are lost.
-    """
-    capabilities.require(RUNTIME_API, "ClusterServingRuntime", remedy="install KServe")
-    container = {
-        "name": MODEL_CONTAINER,
-        "image": runtime.image,
-        "args": list(runtime.args),
-        "ports": [{"containerPort": runtime.port, "protocol": "TCP"}],
-        "resources": runtime.compute.resources(),
-    }
-    formats = [{"name": _FORMAT_NAME.get(name, name), "autoSelect": False} for name in runtime.formats]
-    spec = {
-        "supportedModelFormats": formats,
-        "protocolVersions": [runtime.protocol],
-        "containers": [compact(container)],
-    }
-    return manifest(
-        RUNTIME_API, "ClusterServingRuntime", runtime.name, None, origin, {"spec": spec}, component="serving-runtime"
-    )
 
 
 def endpoint_name(model: str, environment: str | None = None) -> str:

@@ -31,6 +31,7 @@ from ai_platform_mcp.manifests.common import (
     object_name,
 )
 from ai_platform_mcp.manifests.edge import Release, Rollout, Wave, edge_rollout
+from ai_platform_mcp.manifests.kueue import workload_selector
 from ai_platform_mcp.tools._reading import capabilities, kueue_api, list_all
 
 Action = Literal["cancel", "pause", "resume", "promote", "rollback"]
@@ -132,7 +133,8 @@ async def _workload_of(live: type_json, moment: Moment, readers: Readers) -> typ
     """Return the Workload that Kueue made for a job: a queued job's own ``suspend`` belongs to Kueue, which would set it back."""
     meta = metadata_of(live)
     version = await kueue_api(readers, moment.cluster)
-    found = await list_all(readers, moment.cluster, version, "Workload", namespace=meta.get("namespace"))
+    label = workload_selector(str(meta.get("uid", "")))
+    found = await list_all(readers, moment.cluster, version, "Workload", namespace=meta.get("namespace"), labels=label)
     for row in found:
         if any(owner.get("uid") == meta.get("uid") for owner in rows(row, "metadata", "ownerReferences")):
             return row
