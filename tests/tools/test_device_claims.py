@@ -138,6 +138,19 @@ async def test_a_service_keeps_its_template_from_one_deployment_to_the_next(seed
     assert len(set(named)) == 1
 
 
+async def test_a_language_model_claims_its_devices_too(seeded: Any) -> None:
+    seeded(counting(CLASS, nodes_offer=False))
+    draft = await plan(
+        "deploy_model", s.EVERYTHING, (device_class(),), target="cloud", model="large:1", accelerator="h100"
+    )
+    claim, service = manifests(draft)
+    s.assert_strictly_valid(service)
+    assert service["kind"] == "LLMInferenceService"
+    pod = service["spec"]["template"]
+    assert pod["resourceClaims"][0]["resourceClaimTemplateName"] == claim["metadata"]["name"]
+    assert pod["containers"][0]["resources"]["claims"] == [{"name": "accelerator"}]
+
+
 async def test_ray_workers_claim_their_devices_and_the_head_claims_none(seeded: Any) -> None:
     seeded(counting(CLASS, nodes_offer=False))
     draft = await plan("trigger_retraining", s.EVERYTHING, (device_class(),), model="plain", golden_path="ray", **FIRM)
