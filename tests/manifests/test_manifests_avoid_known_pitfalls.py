@@ -151,11 +151,11 @@ def test_a_train_job_with_a_device_claim_is_refused() -> None:
 
 
 def test_a_claim_needs_the_stable_api() -> None:
-    choice = dra.DeviceChoice(name="h100", device_class="gpu.nvidia.com")
     with pytest.raises(CapabilityMissing):
-        dra.claim_template("c", "a", (choice,), s.ORIGIN, s.without(f"{dra.API}/ResourceClaimTemplate"), queued=True)
-    with pytest.raises(InvalidInput, match="1 to 8"):
-        dra.claim_template("c", "a", (), s.ORIGIN, s.EVERYTHING, queued=False)
+        dra.claim_template("c", "a", "gpu.nvidia.com", 1, s.ORIGIN, s.without(f"{dra.API}/ResourceClaimTemplate"))
+    for count in (0, 33):
+        with pytest.raises(InvalidInput, match="1 to 32"):
+            dra.claim_template("c", "a", "gpu.nvidia.com", count, s.ORIGIN, s.EVERYTHING)
 
 
 RELEASE = edge.Release(model="vision", version="3", digest="sha256:" + "a" * 64, storage_uri="s3://m/3")

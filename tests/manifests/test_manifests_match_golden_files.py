@@ -96,15 +96,6 @@ ROLLOUT = edge.Rollout(
     rollback_to=edge.Release(model="vision-v3", version="11", digest="sha256:" + "b2" * 32, storage_uri="s3://m/11"),
     golden_inputs=edge.GoldenInputs(uri="s3://golden/vision-v3", digest="sha256:" + "c3" * 32),
 )
-CHOICES = tuple(
-    dra.DeviceChoice(
-        name=name,
-        device_class="gpu.nvidia.com",
-        count=2,
-        selectors=(dra.product_selector("gpu.nvidia.com", name), dra.memory_selector("gpu.nvidia.com", "80Gi")),
-    )
-    for name in ("h100", "a100")
-)
 PROXY = litellm.Proxy(
     deployments=(
         litellm.Deployment(
@@ -187,8 +178,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "workflow": argo.workflow(RUN, ORIGIN, ALL, path=PATH),
     "workflow-by-reference": argo.workflow(RUN, ORIGIN, ALL, template="golden-path"),
     "workflow-template": argo.workflow_template("golden-path", "vision", PATH, ("model",), ORIGIN, ALL),
-    "resource-claim-template": dra.claim_template("h100", "vision", CHOICES[:1], ORIGIN, ALL, queued=True),
-    "resource-claim-template-alternatives": dra.claim_template("any", "vision", CHOICES, ORIGIN, ALL, queued=False),
+    "resource-claim-template": dra.claim_template("h100", "vision", "gpu.nvidia.com", 2, ORIGIN, ALL),
     "edge-rollout": edge.edge_rollout(ROLLOUT, ORIGIN, ALL),
     "edge-daemon-set": edge.release_daemon_set(SITE, ORIGIN),
     "edge-prepull": edge.prepull_daemon_set(RELEASE, "edge", "registry.k8s.io/pause:3.10", {"a": "b"}, ORIGIN, 36),

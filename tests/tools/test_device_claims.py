@@ -114,7 +114,7 @@ async def test_a_class_that_is_not_served_is_no_pool(seeded: Any) -> None:
 
 async def test_more_devices_than_a_claim_may_have_are_refused_with_a_way_out(seeded: Any) -> None:
     seeded(counting(CLASS, nodes_offer=False))
-    with pytest.raises(InvalidInput, match="32 at most") as caught:
+    with pytest.raises(InvalidInput, match="1 to 32") as caught:
         await plan("request_gpu", s.EVERYTHING, (device_class(),), **{**BATCH, "count": 33})
     assert "more nodes" in caught.value.remedy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ai_platform_mcp.core.errors import Forbidden, InvalidInput
+from ai_platform_mcp.core.errors import Forbidden
 from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.tool import PlanContext
@@ -15,9 +15,6 @@ from ai_platform_mcp.domain.pools import Pool
 from ai_platform_mcp.manifests import dra
 from ai_platform_mcp.manifests.common import Capabilities, Origin, object_name
 from ai_platform_mcp.tools._reading import Place, capabilities, list_if_served
-
-MOST_DEVICES = 32
-"""Devices of one claim, by the API."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +34,19 @@ class Claim:
         return object_name("claim", self.device_class, str(self.count), seed=self.operation)
 
     def step(self, where: Place, origin: Origin) -> Apply:
-        """Return the step that makes the template. Its spec cannot be changed, and its name says all that is in it."""
-        choice = dra.DeviceChoice(name=dra.REQUEST_NAME, device_class=self.device_class, count=self.count)
+        """Return the step that makes the template. Its spec cannot be changed, and its name says all that is in it.
+
+        Raises:
+            InvalidInput: more devices than one claim may have.
+        """
         shared = Origin(team=origin.team, environment=origin.environment)
         made = dra.claim_template(
             self.name,
             where.namespace.name,
-            (choice,),
+            self.device_class,
+            self.count,
             origin if self.operation else shared,
             self.can,
-            queued=True,
         )
         title = f"Create ResourceClaimTemplate {self.name}: {self.count} of {self.device_class} per pod"
         step = Apply(title=title, cluster=where.cluster.name, manifest=made)
@@ -64,15 +64,6 @@ async def classes_of(readers: Readers, cluster: str) -> Classes:
 
 
 async def claim_for(readers: Readers, cluster: str, pool: Pool, need: Need, context: PlanContext) -> Claim:
-    """Return the claim for what each pod of a request needs.
-
-    Raises:
-        InvalidInput: more devices than one claim may have.
-    """
-    if need.count > MOST_DEVICES:
-        raise InvalidInput(
-            f"{need.count} devices per node: one claim has {MOST_DEVICES} at most.",
-            remedy="Ask for more nodes instead.",
-        )
+    """Return the claim for what each pod of a request needs."""
     can = await capabilities(readers, cluster)
     return Claim(device_class=pool.resource, count=need.count, can=can, operation=context.operation_id)
