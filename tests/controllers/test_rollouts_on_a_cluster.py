@@ -95,6 +95,7 @@ def test_a_site_outside_of_its_window_is_left_alone(world: World):
     world.windows({f"{fleet.model}-0": closed, f"{fleet.model}-1": open_})
     name = fleet.roll(waves=[{"name": "all", "percent": 100}])
     until(lambda: list(fleet.versions().values()) == ["", "", "2", "2"], "the open site")
+    until(lambda: fleet.status(name).get("healthy") == 2, "the open site is done")
     assert fleet.status(name)["phase"] == "Running"
     world.windows({f"{fleet.model}-0": open_})
     fleet.ends(name, "Succeeded")
@@ -109,7 +110,7 @@ def test_an_image_is_fetched_before_a_node_changes(world: World):
     mine = [row for row in found if row["metadata"]["labels"].get("aiplatform.dev/model") == fleet.model]
     kinds = sorted(row["metadata"]["labels"]["app.kubernetes.io/component"] for row in mine)
     assert kinds == ["edge", "prepull", "prepull"], "the wave under way and the next one"
-    assert fleet.status(name)["nodes"]["staged"] >= 1
+    until(lambda: fleet.status(name)["nodes"]["staged"] >= 1, "the next wave has the image and waits")
 
 
 def test_a_release_that_cannot_be_built_says_so_and_touches_nothing(world: World):

@@ -15,7 +15,7 @@ from ai_platform_mcp.manifests.edge import API, release_node_label
 
 EVENT_MESSAGE = 1024
 """Longest text of an Event's message that the API takes."""
-_PASSED_REASONS = {"Paused": "Warning", "RollingBack": "Warning", "RolledBack": "Warning", "Stopped": "Warning"}
+_WARNINGS = frozenset({"Paused", "RollingBack", "RolledBack", "Stopped"})
 
 
 def stamp(moment: datetime) -> str:
@@ -176,7 +176,7 @@ def event_write(live: type_json, before: Progress, after: Progress, now: datetim
         },
         "reason": reason,
         "message": text[:EVENT_MESSAGE],
-        "type": _PASSED_REASONS.get(after.phase, "Normal"),
+        "type": "Warning" if after.phase in _WARNINGS else "Normal",
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "firstTimestamp": stamp(now),

@@ -25,7 +25,6 @@ from ai_platform_mcp.manifests.edge import (
     Release,
     SiteService,
     prepull_daemon_set,
-    prepull_name,
     release_daemon_set,
     release_name,
 )
@@ -172,8 +171,3 @@ def garbage(
 
 def _key(row: type_json) -> tuple[str, str]:
     return str(metadata_of(row)["namespace"]), str(metadata_of(row)["name"])
-
-
-def prepull_names(rollout: Rollout, release: Release) -> frozenset[str]:
-    """Return the names of every prepull DaemonSet that the rollout may make."""
-    return frozenset(prepull_name(release, wave.name) for wave in rollout.waves)

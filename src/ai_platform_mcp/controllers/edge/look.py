@@ -42,7 +42,11 @@ class Views:
 
 
 class Looker:
-    """Looks at models. ``building`` gives what DaemonSets depend on, for the rollouts at hand."""
+    """Looks at models.
+
+    ``building`` gives what DaemonSets depend on, for the rollouts at hand; ``alive`` is called with every answer, since a look
+    at a large fleet may take minutes and is not hanging.
+    """
 
     def __init__(
         self,
@@ -50,11 +54,13 @@ class Looker:
         caches: Caches,
         building: Callable[[Sequence[type_json]], Awaitable[daemon_sets.Cluster]],
         now: Callable[[], datetime],
+        alive: Callable[[], None],
     ):
         self._api = api
         self._caches = caches
         self._building = building
         self._now = now
+        self._alive = alive
 
     def models(self, namespace: str) -> set[str]:
         """Return the models that have a rollout, as label values."""
@@ -194,6 +200,7 @@ class Looker:
 
     async def _sent(self, write: Write, cache: Objects) -> type_json:
         answer = await self._api.write(write)
+        self._alive()
         cache.take(answer)
         return answer
 

@@ -58,9 +58,12 @@ class Controller:
         self._pause_image = pause_image
         self._minor = 0
         self._parts: dict[str, tuple[float, Parts | None]] = {}
-        self._looker = Looker(api, self.caches, self._building, now)
+        self._looker = Looker(api, self.caches, self._building, now, self._turn)
         self._due: dict[str, float] = {}
         self._wake = anyio.Event()
+
+    def _turn(self) -> None:
+        self.beat = time.monotonic()
 
     def _changed(self, model: str) -> None:
         """Note that something changed for a model, or with an empty name for every one of them."""
@@ -80,7 +83,7 @@ class Controller:
             if election is not None:
                 group.start_soon(election.run, self.everything)
             while True:
-                self.beat = time.monotonic()
+                self._turn()
                 self.looking = feeds.current() and (election is None or election.leads)
                 if self.looking:
                     await self._looks(lambda: feeds.current() and (election is None or election.leads))
