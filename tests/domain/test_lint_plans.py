@@ -17,8 +17,9 @@ from ai_platform_mcp.domain.lint.plans import MOST, risks_of
 from domain import lint_examples as examples
 
 GOLDEN = Path(__file__).resolve().parents[1] / "manifests/golden"
-FOR_OLDER_CLUSTERS = re.compile(r"pytorch-job|before-1-\d+|v1beta1")
+FOR_OLDER_CLUSTERS = re.compile(r"pytorch-job|before-1-\d+|v1beta1|trainer-2\.[01]")
 """Names of manifests for clusters that serve nothing newer."""
+OVERRIDES = {"train-job-trainer-2.0": "podSpecOverrides", "train-job-trainer-2.1": "podTemplateOverrides"}
 
 
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.yaml")), ids=lambda file: file.stem)
@@ -27,7 +28,11 @@ def test_what_we_emit_has_neither_errors_nor_warnings(file: Path) -> None:
     around = Around()
     if FOR_OLDER_CLUSTERS.search(file.name):
         served = frozenset(f"{document['apiVersion']}/{document['kind']}" for document in documents)
-        around = Around(kinds=served, kubernetes_minor=33 if "before-1-34" in file.name else None)
+        around = Around(
+            kinds=served,
+            kubernetes_minor=33 if "before-1-34" in file.name else None,
+            training_overrides=OVERRIDES.get(file.stem, "runtimePatches"),
+        )
     found = [finding for document in documents for finding in check(document, around)]
     assert [finding for finding in found if finding.severity != "info"] == []
     assert all(next(subjects(document), None) for document in documents)

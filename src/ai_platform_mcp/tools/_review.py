@@ -29,6 +29,7 @@ async def around_cluster(readers: Readers, cluster: str) -> Around:
         kinds=can.kinds,
         kubernetes_minor=can.kubernetes_minor,
         standard_canary=can.standard_canary,
+        training_overrides=can.training_overrides,
         runtimes=await _runtimes(readers, cluster),
     )
 
@@ -50,20 +51,30 @@ async def review(draft: Draft, readers: Readers) -> Draft:
 
     Lint advises: a cluster that cannot say what it serves, or a fault of a rule, never keeps a plan from being made.
     """
-    names = {step.cluster for step in draft.steps if isinstance(step, Apply | Submit)}
-    if not names:
+    steps = [step for step in draft.steps if isinstance(step, Apply | Submit)]
+    if not steps:
         return draft
+    trained = {step.cluster for step in steps if step.manifest.get("kind") == "TrainJob"}
+    names = sorted({step.cluster for step in steps})
     try:
-        found = risks_of(draft.steps, {name: await _served(readers, name) for name in sorted(names)})
+        found = risks_of(draft.steps, {name: await _served(readers, name, forms=name in trained) for name in names})
     except Exception:
         log.exception("Lint failed on a plan's manifests")
         found = (Risk(severity="info", text="The manifests could not be linted; the log has the reason."),)
     return draft.model_copy(update={"risks": (*draft.risks, *found)}) if found else draft
 
 
-async def _served(readers: Readers, cluster: str) -> Around:
-    """Return what discovery says of a cluster; schemas and runtimes are the tools' own business by then."""
+async def _served(readers: Readers, cluster: str, *, forms: bool) -> Around:
+    """Return what discovery says of a cluster; runtimes are the tools' own business by then.
+
+    ``forms``: also which form of a TrainJob it takes, which only its schema tells.
+    """
     try:
+        if forms:
+            can = await capabilities(readers, cluster)
+            return Around(
+                kinds=can.kinds, kubernetes_minor=can.kubernetes_minor, training_overrides=can.training_overrides
+            )
         kinds = await readers.clusters.kinds(cluster)
         return Around(kinds=kinds, kubernetes_minor=minor_of(await readers.clusters.version(cluster)))
     except PlatformError:

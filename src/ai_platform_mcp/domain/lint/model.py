@@ -75,6 +75,8 @@ class Around(Value):
     kubernetes_minor: int | None = None
     standard_canary: bool | None = None
     """Whether the target's InferenceService has ``spec.canary`` (KServe 0.20 and later)."""
+    training_overrides: str = "runtimePatches"
+    """How the target's TrainJob calls what a run changes of its runtime's pods (Trainer 2.0, 2.1 and 2.2 differ)."""
     runtimes: frozenset[str] | None = None
     """Names of the ServingRuntimes and ClusterServingRuntimes that are there."""
     peers: tuple[type_json, ...] = ()

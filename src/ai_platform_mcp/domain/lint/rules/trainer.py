@@ -126,7 +126,7 @@ def container_name(subject: Subject, around: Around) -> Iterable[Hit]:
 def overrides_renamed(subject: Subject, around: Around) -> Iterable[Hit]:
     """Find overrides under their earlier names; show them as patches."""
     for key in OVERRIDES:
-        if key in subject.spec:
+        if key in subject.spec and key != around.training_overrides:
             yield Hit(
                 path=f"/spec/{key}",
                 message=f"spec.{key} is unknown since Trainer 2.2: strict validation refuses the job, any other write drops "
@@ -166,7 +166,7 @@ def _patched(subject: Subject, key: str) -> str:
 def labels_dropped(subject: Subject, around: Around) -> Iterable[Hit]:
     """Find fields that 2.2 dropped."""
     for key in ("labels", "annotations"):
-        if key in subject.spec:
+        if key in subject.spec and around.training_overrides == "runtimePatches":
             yield Hit(
                 path=f"/spec/{key}",
                 message=f"spec.{key} is unknown since Trainer 2.2: strict validation refuses the job.",
