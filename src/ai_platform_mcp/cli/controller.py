@@ -1,8 +1,8 @@
 """``ai-platform-mcp controller``: moves EdgeRollouts, in a pod of the cluster or beside it.
 
 It is put together here and handed its ports: the adapter speaks to the API server, the controller decides. Not kopf, though it
-was considered: it watches every pod of a cluster since it sends no label selectors, its timers and daemons put a finalizer on
-each EdgeRollout that holds up deletion while no controller runs, and it would be a second Kubernetes client.
+was considered: its timers and daemons put a finalizer on each EdgeRollout that holds up deletion while no controller runs,
+and it would be a second Kubernetes client with its own ways of logging in, retrying and resuming a watch.
 """
 
 from __future__ import annotations
