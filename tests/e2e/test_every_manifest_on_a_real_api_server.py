@@ -21,6 +21,9 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 NEEDS_ITS_POD = {"eviction"}
 """A subresource: the tools' own tests evict pods that are there."""
 
+OLDER_FIELDS = {"train-job-trainer-2.0": "podSpecOverrides", "train-job-trainer-2.1": "podTemplateOverrides"}
+"""Examples for Trainers before 2.2, and the field by which the schema at hand refuses them: the version's name is the same."""
+
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTS.keys() - NEEDS_ITS_POD))
 def test_the_example_is_taken_strictly(world: Server, name: str) -> None:
@@ -32,4 +35,7 @@ def test_the_example_is_taken_strictly(world: Server, name: str) -> None:
     media = "application/apply-patch+yaml"
     params = {"fieldManager": "examples", "fieldValidation": "Strict", "dryRun": "All"}
     answer = world.http.request("PATCH", path, json=document, headers={"Content-Type": media}, params=params)
+    if field := OLDER_FIELDS.get(name):
+        assert answer.status_code >= 400 and field in answer.text, answer.text
+        return
     assert answer.status_code in (200, 201), answer.text
