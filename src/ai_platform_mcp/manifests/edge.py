@@ -5,6 +5,8 @@ Speaks ``edge.aiplatform.dev/v1alpha1`` (ours, ``controllers/crds``), ``apps/v1`
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ai_platform_mcp.core.errors import InvalidInput
@@ -81,6 +83,12 @@ class Rollout(Value):
     sites: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     soak_seconds: int = Field(default=600, ge=0)
+    probation_seconds: int = Field(default=60, ge=0)
+    offline_grace_seconds: int = Field(default=300, ge=0)
+    on_failure: Literal["RollBack", "Pause"] | None = None
+    """None: back to ``rollback_to`` where there is one, else a pause."""
+    stage: bool = False
+    """Whether a node's image is fetched before the node changes."""
     quorum_percent: int = Field(default=90, ge=1, le=100)
     max_failures: int = Field(default=1, ge=0)
     progress_deadline_seconds: int = Field(default=3600, ge=1)
@@ -126,6 +134,10 @@ def edge_rollout(rollout: Rollout, origin: Origin, capabilities: Capabilities) -
     )
     spec |= {
         "soakSeconds": rollout.soak_seconds,
+        "probationSeconds": rollout.probation_seconds,
+        "offlineGraceSeconds": rollout.offline_grace_seconds,
+        "onFailure": rollout.on_failure or ("RollBack" if rollout.rollback_to else "Pause"),
+        "stage": rollout.stage,
         "quorumPercent": rollout.quorum_percent,
         "maxFailures": rollout.max_failures,
         "progressDeadlineSeconds": rollout.progress_deadline_seconds,

@@ -324,6 +324,7 @@ async def _edge_rollback(live: type_json, moment: Moment, readers: Readers) -> S
         sites=tuple(spec.get("sites") or ()),
         regions=tuple(spec.get("regions") or ()),
         soak_seconds=0,
+        on_failure="Pause",  # what it came from was bad: going back there by itself would be a circle
         generation=int(spec.get("generationOf") or 1) + 1,
         rollback_to=_release(model, spec, None),
     )
