@@ -1,4 +1,4 @@
-"""What the tools submit is admitted by a real Kueue as by the sandbox's: the same flavors, counts and waiting ones."""
+"""What the tools submit is admitted by a real Kueue as by the sandbox's: the same flavors and counts."""
 
 from __future__ import annotations
 

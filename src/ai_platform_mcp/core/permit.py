@@ -2,7 +2,8 @@
 
 It is the second lock behind the first (tools hold no writers): a tool that got hold of a client some other way is still
 refused at the transport. The permit lives in a context variable, so it follows a call into tasks and worker threads and
-nowhere else.
+nowhere else. A controller, which runs as a process of its own and carries out what was planned and judged before, opens one per
+request in ``adapters.kubernetes.controlling``, for a fixed list of objects only.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _permit: ContextVar[Permit | None] = ContextVar("ai_platform_permit", default=No
 
 @contextmanager
 def open_permit(permit: Permit) -> Generator[None]:
-    """Let writes through for the duration of one step. Only the executor calls this."""
+    """Let writes through for the duration of one step. Only the executor and a controller's narrow access do."""
     token = _permit.set(permit)
     try:
         yield

@@ -9,7 +9,7 @@ Protocols
 Extension
 - Admission webhooks, MutatingAdmissionPolicy, aggregated API servers, conversion webhooks of a user's own CRDs.
 - CEL is the plain language: of Kubernetes' additions (quantities, URLs, `authorizer`, `.?`) an expression gets an error,
-  which failurePolicy judges. `x-kubernetes-validations` of CRDs are not evaluated.
+  which failurePolicy judges; a rule of a CRD (`x-kubernetes-validations`) that needs them counts as broken.
 - OpenAPI carries structure without descriptions; v2 has no paths.
 
 Admission
@@ -23,6 +23,6 @@ Behaviour
 - Watches keep the last 10,000 changes of a kind, none across a restart: older versions get 410 Expired.
 - Server-side apply keeps ownership per served version without converting field paths between versions; apply does not
   migrate the ownership of client-side apply.
-- ServiceAccount tokens are not bound to pods or audiences. Service addresses are derived, not allocated.
+- ServiceAccount tokens are not bound to pods. Service addresses are derived, not allocated.
 - Events do not expire. Leases are plain objects. Node and ServiceAccount controllers: `default` accounts only.
 """
