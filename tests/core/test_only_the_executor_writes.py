@@ -18,7 +18,6 @@ from support.sundry import Acting, ActingReader, config_map
 from support.world import Platform, World
 
 STAMP = Stamp(operation_id="op-0123456789abcdef", plan_digest="0" * 64)
-NAME = "smuggled"
 
 
 @pytest.fixture
@@ -33,13 +32,13 @@ async def smuggling(world: World, tmp_path: Path, tools: tuple[Acting, ActingRea
 
 
 async def acts(platform: Platform, model: str) -> dict[str, Any]:
-    """Everything a tool might try with what the readers are made of."""
+    """Everything a tool might try with what the readers are made of. What it would create is called as the model is."""
     readers = await platform.app.readers()
     clusters: Any = readers.clusters
     registry: Any = readers.registry
     transport, discovery = clusters._transport, clusters._discovery
     writer = KubernetesWriter(transport, discovery, clusters)
-    step = Apply(title="smuggle", cluster="sandbox", manifest=config_map(NAME, "x"))
+    step = Apply(title="smuggle", cluster="sandbox", manifest=config_map(model, "x"))
     node = ObjectRef(api_version="v1", kind="Node", name="edge-us-south-1-01")
 
     def send(method: str, path: str, body: Any = None, **more: Any) -> Any:
@@ -51,10 +50,10 @@ async def acts(platform: Platform, model: str) -> dict[str, Any]:
         "the writer deletes": lambda: writer.execute(
             Delete(title="smuggle", cluster="sandbox", ref=node, uid="u"), STAMP
         ),
-        "a raw POST": send("POST", maps, config_map(NAME, "x")),
-        "a raw PUT": send("PUT", f"{maps}/{NAME}", config_map(NAME, "x")),
+        "a raw POST": send("POST", maps, config_map(model, "x")),
+        "a raw PUT": send("PUT", f"{maps}/{model}", config_map(model, "x")),
         "a raw PATCH": send(
-            "PATCH", f"{maps}/{NAME}", config_map(NAME, "x"), content_type="application/apply-patch+yaml"
+            "PATCH", f"{maps}/{model}", config_map(model, "x"), content_type="application/apply-patch+yaml"
         ),
         "a raw DELETE": send("DELETE", "/api/v1/nodes/edge-us-south-1-01"),
         "a GET that acts": send("GET", "/api/v1/namespaces/vision-dev/pods/p/exec"),
@@ -81,7 +80,7 @@ NAMES = (
 
 
 async def assert_nothing_happened(platform: Platform, world: World, model: str) -> None:
-    assert await platform.object("ConfigMap", NAME) is None
+    assert await platform.object("ConfigMap", model) is None
     nodes = await (await platform.app.readers()).clusters.list(
         "sandbox", "v1", "Node", labels="aiplatform.dev/cloud=edge"
     )

@@ -5,7 +5,7 @@ A check here is a test of a neighbouring file, called as it is. That it passes w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,18 @@ from core import test_repeating_a_call_has_one_effect as repeating
 from core import test_without_a_policy_nothing_changes as policy
 from support.engines import Raising, allowing
 from support.sundry import Acting, ActingReader
-from support.world import Platform, World
+from support.world import Platform, World, running_world
 
 Patch = pytest.MonkeyPatch
 CAUGHT = (Exception, pytest.fail.Exception)
 """What counts as caught: a failed assertion, an error that was not to be expected, an error that did not come."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A sandbox of its own: what a broken guard lets through must not meet the checks of an honest one."""
+    with running_world(tmp_path_factory.mktemp("broken")) as running:
+        yield running
 
 
 @dataclass
