@@ -120,8 +120,8 @@ async def _evictable(readers: Readers, cluster: str, nodes: Sequence[str]) -> li
 
     async def read(node: str) -> None:
         async with limiter:
-            page = await readers.clusters.list(cluster, "v1", "Pod", fields=f"spec.nodeName={node}")
-        found[node] = [pod for pod in page.items if _goes(pod)]
+            pods = await list_all(readers, cluster, "v1", "Pod", fields=f"spec.nodeName={node}")
+        found[node] = [pod for pod in pods if _goes(pod)]
 
     async with anyio.create_task_group() as group:
         for node in nodes:

@@ -94,7 +94,14 @@ async def _namespaces(readers: Readers, cluster: str, named: str) -> list[type_j
 
 
 async def list_all(
-    readers: Readers, cluster: str, api_version: str, kind: str, *, namespace: str | None = None, labels: str = ""
+    readers: Readers,
+    cluster: str,
+    api_version: str,
+    kind: str,
+    *,
+    namespace: str | None = None,
+    labels: str = "",
+    fields: str = "",
 ) -> list[type_json]:
     """Return every object of a kind, page by page to the last.
 
@@ -105,7 +112,7 @@ async def list_all(
     token = ""
     while True:
         page = await readers.clusters.list(
-            cluster, api_version, kind, namespace=namespace, labels=labels, limit=PAGE, token=token
+            cluster, api_version, kind, namespace=namespace, labels=labels, fields=fields, limit=PAGE, token=token
         )
         found += page.items
         token = page.token
