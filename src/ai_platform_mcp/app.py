@@ -290,6 +290,7 @@ class App:
             golden_paths=settings.golden_paths,
             gitops=settings.gitops.model_dump() if settings.gitops else None,
             scaling=settings.scaling.model_dump() if settings.scaling else None,
+            routing=settings.routing.model_dump(),
         )
 
 

@@ -150,6 +150,34 @@ class ScalingSettings(Section):
     per_replica: int = Field(ge=1)
 
 
+class ProxySettings(Section):
+    """The LiteLLM proxy that each namespace has: which ConfigMap it reads, and under which key.
+
+    ``deployment`` is restarted when that changes, for the proxy reads it only then; without one a person has to.
+    ``keys`` names the environment variable with a server's key, by target.
+    """
+
+    config_map: str = "litellm-config"
+    key: str = Field(default="config.yaml", pattern=r"\.ya?ml$")
+    deployment: str = ""
+    keys: dict[str, Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")]] = Field(default_factory=dict)
+
+
+class GatewaySettings(Section):
+    """The Gateway that routes attach to, and the domain under which each group of servers gets a host name."""
+
+    name: str
+    namespace: str | None = None
+    domain: str
+
+
+class RoutingSettings(Section):
+    """What stands between clients and models."""
+
+    proxy: ProxySettings = ProxySettings()
+    gateway: GatewaySettings | None = None
+
+
 class PolicySettings(Section):
     """Which engine judges, on which files. Empty ``dir``: the policies that ship with this version."""
 
@@ -242,6 +270,7 @@ class Settings(BaseSettings):
     golden_paths: dict[str, dict[str, Any]] = Field(default_factory=dict)
     gitops: GitOpsSettings | None = None
     scaling: ScalingSettings | None = None
+    routing: RoutingSettings = RoutingSettings()
     guard: GuardSettings = GuardSettings()
 
     @property
