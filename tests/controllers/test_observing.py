@@ -188,6 +188,16 @@ def test_on_failure_is_rolling_back_only_where_there_is_something_to_return_to()
     assert rollout_of({"metadata": {"name": "r"}, "spec": {**spec, "rollbackTo": back}}, 1).on_failure == "RollBack"
 
 
+def test_where_time_runs_faster_waiting_is_shorter_but_a_node_keeps_the_time_that_the_machinery_needs():
+    spec = {"waves": [], "soakSeconds": 600, "probationSeconds": 60, "offlineGraceSeconds": 300}
+    live = {"metadata": {"name": "r"}, "spec": {**spec, "progressDeadlineSeconds": 3600}}
+    fast = rollout_of(live, 1, 300.0)
+    assert (fast.soak, fast.probation, fast.offline_grace, fast.progress_deadline) == (2, 0, 1, 20)
+    assert rollout_of({**live, "spec": {**spec, "progressDeadlineSeconds": 5}}, 1, 300.0).progress_deadline == 5
+    usual = rollout_of(live, 1)
+    assert (usual.soak, usual.probation, usual.offline_grace, usual.progress_deadline) == (600, 60, 300, 3600)
+
+
 AB, A = frozenset({"a", "b"}), frozenset({"a"})
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import secrets
 import signal
@@ -46,8 +47,23 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--lease-namespace", default="", help="where the Lease is; the pod's own by default")
     options.add_argument("--health", metavar="HOST:PORT", default="", help="serve /healthz and /readyz")
     options.add_argument("--pause-image", default="", help="what holds a prepulled image on a node")
+    options.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help="for a platform whose time runs faster, such as the sandbox",
+    )
+    options.add_argument("--with-parent", action="store_true", help="end when standard input does, as a child should")
     options.add_argument("--verbose", "-v", action="store_true", help="log more to standard error")
     return options
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)  # argparse tells it in its own words
+    return value
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -74,7 +90,7 @@ async def _run(chosen: argparse.Namespace) -> None:
     from ai_platform_mcp.controllers.edge.loop import PAUSE_IMAGE, Controller
 
     async with access(_config(chosen)) as port:
-        controller = Controller(port, chosen.namespace, chosen.pause_image or PAUSE_IMAGE)
+        controller = Controller(port, chosen.namespace, chosen.pause_image or PAUSE_IMAGE, speed=chosen.speed)
         feeds = feeds_of(port.access, controller)
         election = None
         if not chosen.standalone:
@@ -82,6 +98,8 @@ async def _run(chosen: argparse.Namespace) -> None:
             election = Election(port, _lease_namespace(chosen), LEASE, identity)
         async with anyio.create_task_group() as group:
             group.start_soon(_end_on_signal, group.cancel_scope)
+            if chosen.with_parent:
+                group.start_soon(_end_with_parent, group.cancel_scope)
             if chosen.health:
                 await _serve_health(chosen.health, controller, feeds)
             await controller.run(feeds, election)
@@ -159,6 +177,16 @@ async def _end_on_signal(scope: object) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
             scope.cancel()
+
+
+async def _end_with_parent(scope: object) -> None:
+    """End once standard input does: the system closes that pipe however the process at its other end went."""
+    import anyio
+
+    assert isinstance(scope, anyio.CancelScope)
+    while await anyio.to_thread.run_sync(os.read, 0, 4096, abandon_on_cancel=True):
+        pass  # what is written there means nothing
+    scope.cancel()
 
 
 async def _serve_health(address: str, controller: Controller, feeds: ControllerFeeds) -> None:

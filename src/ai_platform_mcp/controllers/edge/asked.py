@@ -17,14 +17,24 @@ HELD = frozenset({"Draft", "WaitingForApproval"})
 _VERDICTS: tuple[str, ...] = get_args(Verdict)
 
 
-def rollout_of(live: type_json, generation: int) -> Rollout:
+LEAST_DEADLINE = 20
+"""Seconds that a node is given in any time scale: where time runs faster, the cluster's own machinery does not."""
+
+
+def rollout_of(live: type_json, generation: int, speed: float = 1.0) -> Rollout:
     """Return the rollout as the rules read it.
 
-    Versions are compared as label values, since that is what a node's label can say.
+    Versions are compared as label values, since that is what a node's label can say. ``speed`` is how many of the spec's
+    seconds pass in one: the sandbox's nodes work that much faster, so soaking and probation are shorter for it.
     """
+
+    def span(key: str, default: int) -> int:
+        return round(_number(spec, key, default) / speed)
+
     spec = section(live, "spec")
     back = section(spec, "rollbackTo")
     accepted = section(spec, "accepted")
+    deadline = _number(spec, "progressDeadlineSeconds", 3600)
     return Rollout(
         name=str(metadata_of(live).get("name", "")),
         model=str(spec.get("model", "")),
@@ -36,12 +46,12 @@ def rollout_of(live: type_json, generation: int) -> Rollout:
         regions=tuple(spec.get("regions") or ()),
         selector={str(k): str(v) for k, v in section(spec, "selector", "matchLabels").items()},
         waves=tuple(_wave(row) for row in rows(spec, "waves")),
-        soak=_number(spec, "soakSeconds", 600),
-        probation=_number(spec, "probationSeconds", 60),
+        soak=span("soakSeconds", 600),
+        probation=span("probationSeconds", 60),
         quorum_percent=_number(spec, "quorumPercent", 90),
         max_failures=_number(spec, "maxFailures", 1),
-        progress_deadline=_number(spec, "progressDeadlineSeconds", 3600),
-        offline_grace=_number(spec, "offlineGraceSeconds", 300),
+        progress_deadline=max(span("progressDeadlineSeconds", 3600), min(deadline, LEAST_DEADLINE)),
+        offline_grace=span("offlineGraceSeconds", 300),
         on_failure=spec.get("onFailure") or ("RollBack" if back else "Pause"),
         staged=bool(spec.get("stage")) and fetchable(release_of(live)),
         paused=bool(spec.get("paused")),

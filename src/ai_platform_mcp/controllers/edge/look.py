@@ -45,7 +45,7 @@ class Looker:
     """Looks at models.
 
     ``building`` gives what DaemonSets depend on, for the rollouts at hand; ``alive`` is called with every answer, since a look
-    at a large fleet may take minutes and is not hanging.
+    at a large fleet may take minutes and is not hanging; ``speed`` is how many of a spec's seconds pass in one.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class Looker:
         building: Callable[[Sequence[type_json]], Awaitable[daemon_sets.Cluster]],
         now: Callable[[], datetime],
         alive: Callable[[], None],
+        speed: float = 1.0,
     ):
         self._api = api
         self._caches = caches
         self._building = building
         self._now = now
         self._alive = alive
+        self._speed = speed
 
     def models(self, namespace: str) -> set[str]:
         """Return the models that have a rollout, as label values."""
@@ -120,7 +122,7 @@ class Looker:
         self, live: type_json, views: Views, cluster: daemon_sets.Cluster, needed: list[type_json]
     ) -> float:
         generation, now = succession.generation_of(live), self._now()
-        rollout, before = asked.rollout_of(live, generation), asked.progress_of(live)
+        rollout, before = asked.rollout_of(live, generation, self._speed), asked.progress_of(live)
         fresh = before.observed != rollout.observed
         nodes = observe.members(live, views.nodes)
         names, superseded = _mine(live, before.phase, generation, nodes, views)

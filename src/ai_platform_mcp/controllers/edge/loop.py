@@ -43,10 +43,16 @@ class Controller:
         namespace: look after the rollouts of this namespace only; empty for all.
         pause_image: what holds a prepulled image on a node.
         now: the clock, for tests that cannot wait.
+        speed: how many seconds of a rollout's spec pass in one; more than 1 where the platform's time runs faster.
     """
 
     def __init__(
-        self, api: Api, namespace: str = "", pause_image: str = PAUSE_IMAGE, now: Callable[[], datetime] = _second
+        self,
+        api: Api,
+        namespace: str = "",
+        pause_image: str = PAUSE_IMAGE,
+        now: Callable[[], datetime] = _second,
+        speed: float = 1.0,
     ):
         self.caches = Caches(self._changed)
         self.beat = time.monotonic()
@@ -58,7 +64,7 @@ class Controller:
         self._pause_image = pause_image
         self._minor = 0
         self._parts: dict[str, tuple[float, Parts | None]] = {}
-        self._looker = Looker(api, self.caches, self._building, now, self._turn)
+        self._looker = Looker(api, self.caches, self._building, now, self._turn, speed)
         self._due: dict[str, float] = {}
         self._wake = anyio.Event()
 
