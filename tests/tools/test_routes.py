@@ -60,7 +60,12 @@ def test_the_proxy_has_its_breaker_on_and_passes_long_prompts_on() -> None:
     assert settings["enable_pre_call_checks"] is True
     edge, cloud = made["model_list"][0], made["model_list"][-1]
     assert (edge["litellm_params"]["timeout"], edge["litellm_params"]["weight"]) == (4, 2)
-    assert edge["model_info"] == {"placement": "edge", "max_input_tokens": 2048 - 200}
+    assert edge["model_info"] == {
+        "id": "chat/site-1",
+        "routed_for": "chat",
+        "placement": "edge",
+        "max_input_tokens": 2048 - 200,
+    }
     assert cloud["model_info"]["max_input_tokens"] == 2**31 - 1
     assert cloud["litellm_params"]["api_key"] == "os.environ/GCP_KEY"
     assert cloud["litellm_params"]["model"] == "openai/llama"

@@ -260,8 +260,8 @@ class PlatformFacts:
     scaling: type_json | None = None
     """``prometheus_url``, ``query`` and ``per_replica`` for services that scale from zero; None where nobody said it."""
     routing: type_json | None = None
-    """``proxy`` (``config_map``, ``key``, ``deployment``, ``keys``) and ``gateway`` (``name``, ``namespace``, ``domain``, or None)
-    of the platform file; None is the defaults."""
+    """``proxy`` (``config_map``, ``key``, ``deployment``, ``keys``) and ``gateway`` (``name``, ``namespace``, ``domain``).
+    None is the defaults; no ``gateway`` is none."""
 
 
 @dataclass(frozen=True)

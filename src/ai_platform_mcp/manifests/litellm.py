@@ -21,10 +21,17 @@ NO_LIMIT = 2**31 - 1
 """Tokens that no prompt has: how a deployment says that it takes prompts of any length."""
 
 
+ROUTED_FOR = "routed_for"
+"""Key in ``model_info``: the model whose routing plan an entry is of. Entries without it are somebody else's."""
+
+
 class Deployment(Value):
     """One server behind a group. The key is named by its environment variable, never carried."""
 
     group: str = Field(min_length=1)
+    target: str = ""
+    """What the routing plan calls the server; with the group it is the id that LiteLLM's metrics carry as ``model_id``."""
+    routed_for: str = ""
     model: str = Field(pattern=r"^[a-z0-9_]+/.+$")
     """Provider and model as LiteLLM writes them, such as ``openai/vision-v3`` for any OpenAI-compatible server."""
     api_base: str = Field(pattern=r"^https?://.+$")
@@ -43,7 +50,12 @@ class Deployment(Value):
         key = f"os.environ/{self.api_key_env}" if self.api_key_env else None
         params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": self.timeout_seconds}
         # not "tier": LiteLLM takes free or paid there, and leaves a deployment with anything else out, with a log line only
-        info = {"placement": self.tier, "max_input_tokens": self.prompt_limit or (NO_LIMIT if limited else None)}
+        info = {
+            "id": f"{self.group}/{self.target}" if self.target else None,
+            ROUTED_FOR: self.routed_for,
+            "placement": self.tier,
+            "max_input_tokens": self.prompt_limit or (NO_LIMIT if limited else None),
+        }
         return {
             "model_name": self.group,
             "litellm_params": compact({**params, "weight": self.weight}),

@@ -81,6 +81,8 @@ def _deployments(plan: RoutingPlan, names: Mapping[str, str], keys: Mapping[str,
         for member in group.members:
             yield litellm.Deployment(
                 group=group.name,
+                target=member.target,
+                routed_for=plan.model,
                 model=f"openai/{names.get(plan.model, plan.model)}",
                 api_base=member.base_url,
                 api_key_env=keys.get(member.target),
