@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -282,7 +282,8 @@ class App:
         if settings.sandboxed and not (settings.budgets_cents or settings.golden_paths):
             from ai_platform_mcp.sandbox.platform import SANDBOX_FACTS
 
-            return SANDBOX_FACTS
+            own = settings.routing.tariff
+            return replace(SANDBOX_FACTS, tariff=own) if own.model_fields_set else SANDBOX_FACTS
         return PlatformFacts(
             budgets_cents=settings.budgets_cents,
             device_hourly_cents=settings.prices.device_hourly_cents,
@@ -290,7 +291,8 @@ class App:
             golden_paths=settings.golden_paths,
             gitops=settings.gitops.model_dump() if settings.gitops else None,
             scaling=settings.scaling.model_dump() if settings.scaling else None,
-            routing=settings.routing.model_dump(),
+            routing=settings.routing.model_dump(exclude={"tariff"}),
+            tariff=settings.routing.tariff,
         )
 
 

@@ -25,6 +25,19 @@ and tools that choose a place choose among all of them. ``facts`` reach policy a
           data_classification: internal
           labels: {owner: sre}      # for rules of your own
       - {name: stores, in_cluster: true, role: edge}
+
+What serving costs and what is promised is written down per model, and ``*`` is for all others; ``platform routing status``
+and right-sizing count with it (``core.tariff`` has every field)::
+
+    routing:
+      tariff:
+        basis: hardware over 36 months with power and line, 2026-08
+        edge_node_hourly_cents: {NVIDIA-Jetson-AGX-Orin: 9}
+        models:
+          "*": {slo_seconds: 1}
+          vision-v3: {slo_seconds: 0.25, cloud: {request_cents: 0.006}, edge: {slots: 2}}
+        serverless:
+          knative: {unit_hourly_cents: 38, cold_start_seconds: 9}
 """
 
 from __future__ import annotations
@@ -39,6 +52,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ai_platform_mcp.core.errors import Misconfigured
 from ai_platform_mcp.core.facts import ClusterFacts
+from ai_platform_mcp.core.tariff import Tariff
 
 APP = "ai-platform-mcp"
 AccessMode = Literal["service", "impersonate", "token"]
@@ -172,10 +186,11 @@ class GatewaySettings(Section):
 
 
 class RoutingSettings(Section):
-    """What stands between clients and models."""
+    """What stands between clients and models, what serving costs, and what is promised."""
 
     proxy: ProxySettings = ProxySettings()
     gateway: GatewaySettings | None = None
+    tariff: Tariff = Tariff()
 
 
 class PolicySettings(Section):

@@ -6,7 +6,7 @@ The ports of what is remembered are in ``core.memory``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ from ai_platform_mcp.core.rows import (
     VersionPage,
     VersionRow,
 )
+from ai_platform_mcp.core.tariff import Tariff
 
 
 class Clock(Protocol):
@@ -262,6 +263,8 @@ class PlatformFacts:
     routing: type_json | None = None
     """``proxy`` (``config_map``, ``key``, ``deployment``, ``keys``) and ``gateway`` (``name``, ``namespace``, ``domain``).
     None is the defaults; no ``gateway`` is none."""
+    tariff: Tariff = field(default_factory=Tariff)
+    """What serving costs, and what is promised."""
 
 
 @dataclass(frozen=True)
