@@ -13,25 +13,25 @@ from ai_platform_mcp.domain.analysis.proportions import Sample, difference
 
 
 def test_a_release_that_fails_far_more_often_is_told_early():
-    found = compare("error_rate", Sample(total=150, bad=45), Sample(total=150, bad=2), Demand(), waited=10)
+    found = compare("errors", Sample(total=150, bad=45), Sample(total=150, bad=2), Demand(), waited=10)
     assert found.verdict == "fail" and "30.00%" in found.sentence()
 
 
 def test_a_release_that_is_as_good_passes_once_there_is_enough_to_tell():
-    few = compare("error_rate", Sample(total=200, bad=2), Sample(total=200, bad=2), Demand(), waited=10)
-    many = compare("error_rate", Sample(total=9000, bad=90), Sample(total=9000, bad=90), Demand(), waited=10)
+    few = compare("errors", Sample(total=200, bad=2), Sample(total=200, bad=2), Demand(), waited=10)
+    many = compare("errors", Sample(total=9000, bad=90), Sample(total=9000, bad=90), Demand(), waited=10)
     assert (few.verdict, many.verdict) == ("pending", "pass")
 
 
 def test_too_few_calls_say_nothing_and_are_inconclusive_when_time_is_up():
     sides = Sample(total=20, bad=20), Sample(total=20, bad=0)
-    assert compare("error_rate", *sides, Demand(), waited=60).verdict == "pending"
-    assert compare("error_rate", *sides, Demand(), waited=1800).verdict == "inconclusive"
+    assert compare("errors", *sides, Demand(), waited=60).verdict == "pending"
+    assert compare("errors", *sides, Demand(), waited=1800).verdict == "inconclusive"
 
 
 def test_a_difference_that_is_sure_and_too_small_to_matter_does_not_fail():
     found = compare(
-        "p95",
+        "slow",
         Sample(total=400_000, bad=21_200),
         Sample(total=400_000, bad=20_000),
         Demand(max_increase=0.01),
@@ -42,17 +42,17 @@ def test_a_difference_that_is_sure_and_too_small_to_matter_does_not_fail():
 
 def test_what_is_not_measured_never_passes():
     good = Sample(total=9000, bad=9), Sample(total=9000, bad=9)
-    assert judge({"error_rate": good, "p95": None}, {}, waited=10).verdict == "pending"
-    late = judge({"error_rate": good, "p95": None}, {}, waited=3600)
-    assert late.verdict == "inconclusive" and "p95: no data" in late.sentence()
-    assert judge({"error_rate": good}, {}, waited=10).verdict == "pass"
+    assert judge({"errors": good, "slow": "no samples"}, {}, waited=10).verdict == "pending"
+    late = judge({"errors": good, "slow": "no samples"}, {}, waited=3600)
+    assert late.verdict == "inconclusive" and "slow: no samples" in late.sentence()
+    assert judge({"errors": good}, {}, waited=10).verdict == "pass"
     assert judge({}, {}, waited=10_000).verdict == "pending"
 
 
 def test_one_check_that_fails_decides():
     good = Sample(total=9000, bad=9), Sample(total=9000, bad=9)
     bad = Sample(total=9000, bad=900), Sample(total=9000, bad=9)
-    assert judge({"error_rate": good, "agreement": bad}, {}, waited=10).verdict == "fail"
+    assert judge({"errors": good, "disagreement": bad}, {}, waited=10).verdict == "fail"
 
 
 @pytest.mark.parametrize("share", [0.005, 0.05, 0.3])

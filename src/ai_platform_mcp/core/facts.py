@@ -55,6 +55,17 @@ class ComputeFacts(Value):
     deadline_seconds: int | None = None
 
 
+class AnalysisFacts(Value):
+    """What a rollout asks of the measured comparison that lets a wave or step pass."""
+
+    checks: tuple[str, ...]
+    """Of ``errors``, ``slow``, ``disagreement``."""
+    tolerated_milli: int
+    """The largest rise of a bad share, over the checks, that is tolerated."""
+    min_samples: int
+    wait_seconds: int
+
+
 class RolloutFacts(Value):
     """How traffic would move."""
 
@@ -63,6 +74,8 @@ class RolloutFacts(Value):
     current_version: str | None
     replicas_before: int
     replicas_after: int
+    analysis: AnalysisFacts | None = None
+    """None where waves or steps pass without one."""
 
 
 class FleetFacts(Value):
@@ -106,6 +119,28 @@ class RetrainFacts(Value):
     consecutive_without_gain: int
     drift_milli: int | None
     performance_drop_milli: int | None
+
+
+class RouteFacts(Value):
+    """One target in one group of a routing plan."""
+
+    target: str
+    group: str
+    tier: Literal["edge", "cloud"]
+    region: str
+    """Empty where nothing says it."""
+    spot: bool
+    critical: bool
+    """Whether requests that may be critical come here: as interactive ones, or by a fallback of theirs."""
+
+
+class RoutingFacts(Value):
+    """How a model's requests would be routed."""
+
+    slo_ms: int | None
+    """What the call promises; None where it says nothing."""
+    breaker: bool
+    routes: tuple[RouteFacts, ...]
 
 
 class ObjectChange(Value):
@@ -163,6 +198,7 @@ class Facts(Value):
     fleet: FleetFacts | None = None
     retrain: RetrainFacts | None = None
     quota: QuotaFacts | None = None
+    routing: RoutingFacts | None = None
     changes: tuple[ObjectChange, ...] = ()
 
 
