@@ -15,14 +15,14 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ai_platform_mcp.cli.probes import Answer, said, serve_probes
 from ai_platform_mcp.cli.start import start_logging
-from ai_platform_mcp.core.errors import InvalidInput, PlatformError
+from ai_platform_mcp.core.errors import PlatformError
 
 if TYPE_CHECKING:
     from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
@@ -191,29 +191,11 @@ async def _end_with_parent(scope: object) -> None:
 
 async def _serve_health(address: str, controller: Controller, feeds: ControllerFeeds) -> None:
     """Answer a kubelet's probes: alive while the loop turns, ready while the caches are current (also without the lease)."""
-    import asyncio
 
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise InvalidInput(f"{address!r} is not HOST:PORT.", remedy="Such as 0.0.0.0:8080.")
+    def answers(path: str) -> Answer:
+        problem = "" if time.monotonic() - controller.beat < HUNG else "the loop hangs"
+        if path == "/readyz" and not feeds.current():
+            problem = feeds.problem() or "reading"
+        return said(problem)
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            line = (await asyncio.wait_for(reader.readline(), 5)).decode("latin-1")
-            alive = time.monotonic() - controller.beat < HUNG
-            problem = "" if alive else "the loop hangs"
-            if " /readyz" in line and not feeds.current():
-                problem = feeds.problem() or "reading"
-            code, text = ("503 Service Unavailable", problem) if problem else ("200 OK", "ok")
-            body = f"{text}\n".encode()
-            head = f"HTTP/1.1 {code}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            writer.write(head.encode() + body)
-            await asyncio.wait_for(writer.drain(), 5)
-        except (TimeoutError, ConnectionError, ValueError):
-            pass  # whoever asked is gone, or did not speak HTTP
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(answer, host.strip("[]"), int(port), limit=8192)
-    port = server.sockets[0].getsockname()[1]
-    sys.stderr.write(f"Health on http://{host}:{port}/healthz\n")
+    await serve_probes(address, answers)

@@ -30,9 +30,10 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument(
         "command",
         nargs="?",
-        choices=["serve", "controller"],
+        choices=["serve", "controller", "golden"],
         default="serve",
-        help="serve MCP, or run the controller of EdgeRollouts (`controller --help` has its own options)",
+        help="serve MCP, run the controller of EdgeRollouts, or ask golden inputs of a model (`controller --help` and "
+        "`golden --help` have options of their own)",
     )
     options.add_argument("--http", metavar="HOST:PORT", default="", help="streamable HTTP instead of stdio")
     options.add_argument("--read-only", action="store_true", help="offer no tool that changes anything")
@@ -56,6 +57,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         from ai_platform_mcp.cli import controller
 
         return controller.run(given[1:])
+    if given[:1] == ["golden"]:
+        from ai_platform_mcp.cli import golden
+
+        return golden.run(given[1:])
     chosen = _options().parse_args(given)
     if chosen.version:
         import importlib.metadata
