@@ -37,7 +37,14 @@ CASES: dict[str, Mode | None] = {
     "hanging": "hangs",
     "limited": "limited",
     "small": "answers",
+    "busy": "answers",
 }
+LIMITS: dict[str, dict[str, Any]] = {
+    "small": {"context_tokens": 64},
+    "busy": {"slots": 1, "service": ServiceTime(base_seconds=0.9)},
+}
+BUSY_PER_MINUTE = 66
+"""What one slot completes in a minute at 0.9 s each."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,8 @@ def config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
     """The emitted configuration of a proxy that serves one model per case."""
     plans: list[RoutingPlan] = []
     for case, url in edges.items():
-        context = 64 if case == "small" else None
-        targets = (_target("edge", "edge", url, context_tokens=context), _target("cloud", "cloud", cloud))
+        limits = LIMITS.get(case, {})
+        targets = (_target("edge", "edge", url, **limits), _target("cloud", "cloud", cloud))
         plans.append(plan_routes(case, targets, Request(), Slo(seconds=SLO_SECONDS)))
     return proxy_of(plans, keys={"edge": "SERVER_KEY", "cloud": "SERVER_KEY"})
 
@@ -187,3 +194,13 @@ def test_a_prompt_that_is_too_long_for_the_edge_goes_to_the_cloud_without_asking
     assert {proxy.ask("small", "word " * 500).by for _ in range(3)} == {"cloud"}
     assert proxy.servers["small"].calls == before
     assert proxy.ask("small").by == "edge"
+
+
+@real
+def test_what_an_edge_cannot_complete_in_a_minute_spills_to_the_cloud_without_asking_it(proxy: Proxy) -> None:
+    answers = [proxy.ask("busy") for _ in range(BUSY_PER_MINUTE + 14)]
+    by = [answer.by for answer in answers]
+    assert by == ["edge"] * BUSY_PER_MINUTE + ["cloud"] * 14
+    assert proxy.servers["busy"].calls == BUSY_PER_MINUTE
+    spilled = [round(answer.seconds, 3) for answer in answers[BUSY_PER_MINUTE:]]
+    assert statistics.median(spilled) < proxy.usual(), spilled

@@ -43,6 +43,9 @@ class Deployment(Value):
     prompt_limit: int | None = Field(default=None, ge=1)
     """Longest prompt it takes, in tokens; a longer one goes to the next fallback that can, without asking this server."""
 
+    per_minute: int | None = Field(default=None, ge=1)
+    """Requests per minute that one proxy process sends it; further ones go to the fallbacks. Counted from the first of them."""
+
     def manifest(self, *, limited: bool = False) -> type_json:
         """Return the entry of ``model_list``. With ``limited`` a deployment without a limit says so itself: LiteLLM gives it the
         limit of any other deployment with the same model name (measured on 1.106.2).
@@ -58,7 +61,7 @@ class Deployment(Value):
         }
         return {
             "model_name": self.group,
-            "litellm_params": compact({**params, "weight": self.weight}),
+            "litellm_params": compact({**params, "weight": self.weight, "rpm": self.per_minute}),
             "model_info": compact(info),
         }
 
@@ -102,7 +105,7 @@ def proxy_config(proxy: Proxy) -> type_json:
         "router_settings": {
             "routing_strategy": "simple-shuffle",
             "fallbacks": [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks],
-            **_by_length(proxy),
+            **_by_limit(proxy),
             "allowed_fails": proxy.allowed_fails,
             "cooldown_time": proxy.cooldown_seconds,
             "num_retries": proxy.retries,
@@ -111,13 +114,15 @@ def proxy_config(proxy: Proxy) -> type_json:
     }
 
 
-def _by_length(proxy: Proxy) -> type_json:
-    """Return the settings that pass prompts on which are too long for a group; none where every group takes any length."""
+def _by_limit(proxy: Proxy) -> type_json:
+    """Return the settings that pass on what a group cannot take: prompts that are too long, requests above its rate.
+
+    LiteLLM looks at either only before a call, and only where it is told to; none where every group takes everything.
+    """
     limited = {deployment.group for deployment in proxy.deployments if deployment.prompt_limit is not None}
-    if not limited:
-        return {}
+    checked = limited or any(deployment.per_minute for deployment in proxy.deployments)
     listed = [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks if fallback.group in limited]
-    return compact({"context_window_fallbacks": listed, "enable_pre_call_checks": True})
+    return compact({"context_window_fallbacks": listed, "enable_pre_call_checks": True if checked else None})
 
 
 def _check(proxy: Proxy) -> None:

@@ -90,6 +90,7 @@ def _deployments(plan: RoutingPlan, names: Mapping[str, str], keys: Mapping[str,
                 timeout_seconds=member.timeout_seconds,
                 weight=member.weight if len(group.members) > 1 else None,
                 prompt_limit=member.prompt_limit,
+                per_minute=member.per_minute,
             )
 
 

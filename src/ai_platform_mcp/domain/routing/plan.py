@@ -47,6 +47,8 @@ class Member(Value):
     timeout_seconds: int = Field(ge=1)
     prompt_limit: int | None = Field(default=None, ge=1)
     """Longest prompt it should be sent, in tokens: its context less a typical answer; None where nothing limits it."""
+    per_minute: int | None = Field(default=None, ge=1)
+    """Requests per minute beyond which more would wait: at the edge, what its slots complete. The rest spills to what is behind."""
 
 
 class Group(Value):
@@ -175,6 +177,7 @@ def _members(targets: Sequence[Target], typical: Request, slo: Slo) -> tuple[Mem
             weight=row.slots,
             timeout_seconds=_timeout(row, typical, slo),
             prompt_limit=_prompt_limit(row, typical),
+            per_minute=_per_minute(row, typical) if row.tier == "edge" else None,
         )
         for row in sorted(targets, key=lambda row: row.name)
     )
@@ -182,6 +185,15 @@ def _members(targets: Sequence[Target], typical: Request, slo: Slo) -> tuple[Mem
 
 def _prompt_limit(target: Target, typical: Request) -> int | None:
     return None if target.context_tokens is None else max(1, target.context_tokens - typical.output_tokens)
+
+
+def _per_minute(target: Target, typical: Request) -> int | None:
+    """Return how many typical requests its slots complete in a minute; None where they take no time that was measured.
+
+    Beyond this rate its queue grows until nothing keeps the promise (utilisation above 1), however fast one answer is.
+    """
+    seconds = target.service.typical(typical.prompt_tokens, typical.output_tokens)
+    return max(1, math.floor(60 * target.slots / seconds)) if seconds > 0 else None
 
 
 def _timeout(target: Target, typical: Request, slo: Slo) -> int:
