@@ -6,7 +6,7 @@ SIGNALS = (
     "histogram_quantile(0.95, sum by (model, le) (rate(vllm:time_to_first_token_seconds_bucket[5m])))",
     "histogram_quantile(0.95, sum by (model, version, le) (rate(request_predict_seconds_bucket[5m])))",
     "histogram_quantile(0.95, sum by (le) (rate(kn_serving_invocation_duration_seconds_bucket[5m])))",
-    "histogram_quantile(0.95, sum by (site, le) (rate(edge_inference_request_duration_seconds_bucket[10m])))",
+    'histogram_quantile(0.95, sum by (site, le) (rate(http_server_request_duration_seconds_bucket{target="edge"}[10m])))',
     "histogram_quantile(0.95, sum by (cluster_queue, le) (increase(kueue_admission_wait_time_seconds_bucket[1h])))",
     'sum by (model) (rate(kn_serving_invocation_duration_seconds_count{http_response_status_code=~"5.."}[5m]))'
     " / sum by (model) (rate(kn_serving_invocation_duration_seconds_count[5m]))",
@@ -16,8 +16,10 @@ SIGNALS = (
     "sum by (model, target) (rate(litellm_deployment_total_requests_total[5m]))",
     "sum by (team) (rate(litellm_spend_metric_total[5m])) * 3600",
     "increase(litellm_spend_metric_total[15m])",
-    "sum(rate(edge_inference_requests_total[5m])) / (sum(rate(edge_inference_requests_total[5m]))"
-    ' + sum(rate(litellm_deployment_total_requests_total{target="cloud"}[5m])))',
+    'sum(rate(http_server_request_duration_seconds_count{target="edge"}[5m]))'
+    " / sum(rate(http_server_request_duration_seconds_count[5m]))",
+    "time() - max by (model, target, node) (timestamp(litellm_deployment_total_requests_total))",
+    'max by (node) (max_over_time(timestamp(http_server_request_duration_seconds_count{target="edge"})[1h:1m]))',
     "sum by (model) (vllm:num_requests_waiting)",
     "avg by (model) (vllm:kv_cache_usage_perc)",
     "max by (node, gpu) (DCGM_FI_DEV_XID_ERRORS) > 0",

@@ -15,7 +15,7 @@ async def test_a_signal_says_value_unit_freshness_exporter_and_how_it_was_asked(
     row = answer.data["series"][0]
     assert row["value"] > 0 and row["labels"]["model"] == "vision-v2"
     assert answer.data["unit"] == "requests/second"
-    assert answer.data["backend"] == "knative"
+    assert answer.data["backend"] == "http"
     assert answer.data["freshness_seconds"] < 300
     assert 'model="vision-v2"' in answer.data["promql"]
 

@@ -37,9 +37,9 @@ from ai_platform_mcp.sandbox.prometheus.world import MetricsWorld
 HOST = "127.0.0.1"
 STOP_SECONDS = 2.0
 SERVED = (
-    ServedModel("vision-v2", "4", "vision-prod", "vision", rps=24.0, latency_s=0.092),
+    ServedModel("vision-v2", "4", "vision-prod", "vision", rps=24.0, latency_s=0.092, fallback_share=0.002),
     ServedModel("fraud", "2", "platform-prod", "platform", rps=60.0, latency_s=0.018),
-    ServedModel("llama-3.3-70b", "1", "nlp-prod", "nlp", runtime="vllm", rps=3.0, latency_s=2.4),
+    ServedModel("llama-3.3-70b", "1", "nlp-prod", "nlp", runtime="vllm", rps=3.0, latency_s=2.4, fallback_share=0.01),
 )
 
 

@@ -53,8 +53,8 @@ SIGNALS = {
     "ttft_p95": ("vllm", 0.0, 5.0),
     "itl_p95": ("vllm", 0.0, 0.5),
     "e2e_p95": ("vllm", 0.0, 20.0),
-    "error_rate": ("knative", 0.0, 0.05),
-    "rps": ("knative", 1.0, 20.0),
+    "error_rate": ("http", 0.0, 0.05),
+    "rps": ("http", 1.0, 20.0),
     "queue_depth": ("vllm", 0.0, 20.0),
     "kv_util": ("vllm", 0.0, 1.0),
     "gpu_util": ("dcgm", 0.0, 100.0),
@@ -65,7 +65,7 @@ SIGNALS = {
     "evictions": ("kueue", 0.0, 5.0),
     "quota_usage": ("kueue", 0.1, 1.0),
     "edge_share": ("litellm", 0.0, 1.0),
-    "edge_latency": ("edge", 0.0, 1.0),
+    "edge_latency": ("http", 0.0, 1.0),
     "spend_rate": ("litellm", 0.0, 100.0),
     "savings": ("litellm", 0.0, 100.0),
     "drift_score": ("evidently", 0.0, 0.2),
@@ -128,7 +128,7 @@ async def test_an_empty_real_prometheus_says_that_nothing_is_exported(tmp_path: 
 
 async def test_the_scope_narrows_and_the_expanded_promql_says_how(sandbox: str) -> None:
     answer = await ask(sandbox, "rps", MetricScope(model="vision", target="edge"))
-    assert answer.backend == "edge"
+    assert answer.backend == "http"
     assert 'model="vision"' in answer.promql
     assert [one.labels["target"] for one in answer.series] == ["edge"]
     by_node = await ask(sandbox, "gpu_util", MetricScope(node="gpu-1"))

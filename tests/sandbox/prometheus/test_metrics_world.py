@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_platform_mcp.sandbox.prometheus.model import NAME, LabelSet, Matcher, matches
+from ai_platform_mcp.sandbox.prometheus.platform import edge_specs
 from ai_platform_mcp.sandbox.prometheus.seed import seed_metrics
 from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, serving_specs
 from ai_platform_mcp.sandbox.prometheus.tracks import Life, SeriesSpec, exposed
@@ -47,7 +51,7 @@ def test_the_seed_exports_every_family_that_named_signals_ask_for(tmp_path: Path
         "kueue_pending_workloads",
         "kueue_quota_reserved_wait_time_seconds",
         "kube_node_status_condition",
-        "edge_inference_request_duration_seconds",
+        "http_server_request_duration_seconds",
         "ai_model_drift_score",
     } <= names
 
@@ -104,12 +108,20 @@ def test_a_change_of_rate_is_what_a_query_sees_from_then_on(tmp_path: Path) -> N
     assert grown(NOW_MS - HOUR, NOW_MS) == pytest.approx(10, rel=0.01)
 
 
-def test_scale_moves_the_traffic_of_everything_that_carries_the_labels(tmp_path: Path) -> None:
-    world = seeded_world(tmp_path)
-    changed = world.scale(NOW_MS, 0.1, model="vision", target="edge", name="edge_inference_requests_total")
-    assert len(changed) == 2 * 2  # two sites report, two codes each
-    untouched = world.select(model="vision", target="cloud", name="litellm_deployment_total_requests_total")
-    assert not set(changed) & set(untouched)
+def test_series_become_what_is_said_of_them_and_only_what_differs_is_remembered(tmp_path: Path) -> None:
+    world = MetricsWorld(tmp_path / "w.sqlite", FixedClock(), 1)
+    (key,) = world.register(spec(rate=2.0))
+    other = replace(spec(rate=5.0), labels={"namespace": "b"}, start_ms=NOW_MS - HOUR)
+    world.become(NOW_MS - HOUR, replace(spec(rate=4.0), start_ms=NOW_MS - HOUR), other)
+    world.become(NOW_MS, replace(spec(rate=4.0), start_ms=NOW_MS), other)
+    again = MetricsWorld(tmp_path / "w.sqlite", FixedClock(), 1)
+    assert again.select(name="requests_total") == [key, other.key]
+    (labels,) = (row for row in by_name(again, "requests_total") if dict(row)["namespace"] == "a")
+    (before, after) = again.latest(labels, [NOW_MS - HOUR, NOW_MS], 300_000)
+    assert before is not None and after is not None
+    assert after[1] - before[1] == pytest.approx(4.0 * 3600, rel=0.01)
+    with closing(sqlite3.connect(tmp_path / "w.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM metric_events").fetchone() == (3,)
 
 
 def test_a_stopped_series_ends_and_a_registered_again_counter_restarts_from_zero(tmp_path: Path) -> None:
@@ -148,10 +160,11 @@ def test_history_that_was_answered_cannot_be_rewritten(tmp_path: Path) -> None:
 
 def test_a_node_that_went_away_reports_nothing_any_more(tmp_path: Path) -> None:
     world = seeded_world(tmp_path)
-    fresh = by_name(world, "edge_inference_requests_total")
-    assert {dict(labels)["node"] for labels in fresh} == {"edge-1", "edge-2"}
-    older = by_name(world, "edge_inference_requests_total", NOW_MS - 8 * HOUR, NOW_MS)
-    assert {dict(labels)["node"] for labels in older} == {"edge-1", "edge-2", "edge-3"}
+    for name in ("request_predict_seconds_count", "litellm_deployment_state"):
+        fresh = [dict(labels) for labels in by_name(world, name)]
+        assert {labels["node"] for labels in fresh if labels["target"] == "edge"} == {"edge-1", "edge-2"}
+        older = [dict(labels) for labels in by_name(world, name, NOW_MS - 8 * HOUR, NOW_MS)]
+        assert {labels["node"] for labels in older if labels["target"] == "edge"} == {"edge-1", "edge-2", "edge-3"}
 
 
 def test_a_week_of_one_series_costs_less_than_a_second(tmp_path: Path) -> None:
@@ -164,16 +177,13 @@ def test_a_week_of_one_series_costs_less_than_a_second(tmp_path: Path) -> None:
 
 
 def test_what_controllers_register_for_a_model_carries_its_identity() -> None:
-    served = ServedModel("m", "4", "team-x", "x", runtime="vllm")
+    here = {"namespace": "team-x", "model": "m", "version": "4", "target": "cloud"}
+    served = ServedModel("m", "4", "team-x", "x", runtime="vllm", golden_rate=1.0)
     for one in serving_specs(served, NOW_MS):
-        for labels, _ in exposed(one):
-            found = dict(labels)
-            assert (found["namespace"], found["model"], found["version"], found["target"]) == (
-                "team-x",
-                "m",
-                "4",
-                "cloud",
-            )
+        assert all(here.items() <= dict(labels).items() for labels, _ in exposed(one))
+    there = {**here, "target": "edge", "node": "edge-1", "site": "berlin", "region": "eu"}
+    for one in edge_specs(NODES[1], served, 2.0, NOW_MS):
+        assert all(there.items() <= dict(labels).items() for labels, _ in exposed(one))
 
 
 @settings(max_examples=30, deadline=None)

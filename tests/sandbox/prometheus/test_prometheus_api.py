@@ -69,7 +69,7 @@ def test_the_server_says_that_it_is_well(store: httpx.Client, path: str) -> None
 
 def test_targets_are_the_jobs_that_report(store: httpx.Client) -> None:
     active = store.get("/api/v1/targets").json()["data"]["activeTargets"]
-    assert {"vllm", "kserve", "kueue", "dcgm-exporter", "edge-agent"} <= {one["labels"]["job"] for one in active}
+    assert {"vllm", "kserve", "kueue", "dcgm-exporter", "serving"} <= {one["labels"]["job"] for one in active}
 
 
 def test_an_alert_fires_for_the_full_queue_and_the_lost_node(store: httpx.Client) -> None:
@@ -97,7 +97,7 @@ def test_an_alert_is_pending_until_its_condition_has_lasted() -> None:
 def test_a_week_of_a_rate_over_every_site_answers_within_seconds(tmp_path: Path) -> None:
     with served(build_prometheus_app(seeded_world(tmp_path), FixedClock())) as url:
         params = {
-            "query": "histogram_quantile(0.95, sum by (site, le) (rate(edge_inference_request_duration_seconds_bucket[1h])))",
+            "query": "histogram_quantile(0.95, sum by (site, le) (rate(request_predict_seconds_bucket{target='edge'}[1h])))",
             "start": str(NOW_MS / 1000 - 7 * 86_400),
             "end": str(NOW_MS / 1000),
             "step": "3600",

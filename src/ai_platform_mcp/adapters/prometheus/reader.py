@@ -13,6 +13,7 @@ from ai_platform_mcp.adapters.prometheus.answers import Shown, shown, single_num
 from ai_platform_mcp.adapters.prometheus.client import PrometheusClient
 from ai_platform_mcp.adapters.prometheus.guard import Guarded, GuardRules, allowed_for, guard, query_points
 from ai_platform_mcp.adapters.prometheus.promql import Printer, duration_text, parse
+from ai_platform_mcp.adapters.prometheus.routing_signals import ROUTING_SIGNALS
 from ai_platform_mcp.adapters.prometheus.signals import SIGNALS, Backend, Signal
 from ai_platform_mcp.core.errors import DeadlineExceeded, InvalidInput
 from ai_platform_mcp.core.model import type_json
@@ -68,7 +69,7 @@ class PrometheusMetrics:
         self._seconds = seconds
 
     def signals(self) -> Mapping[str, str]:
-        """Each named signal with one line of meaning, unit and direction."""
+        """Each signal that people ask for, with one line of meaning, unit and direction; those of routing are its own."""
         return {name: signal.line for name, signal in SIGNALS.items()}
 
     async def signal(
@@ -222,7 +223,7 @@ class PrometheusMetrics:
 
 
 def _known(name: str) -> Signal:
-    signal = SIGNALS.get(name)
+    signal = SIGNALS.get(name) or ROUTING_SIGNALS.get(name)
     if signal is None:
         raise InvalidInput(
             f"There is no signal {name[:60]!r}.",

@@ -102,7 +102,8 @@ def _rate(counter: str) -> str:
 _MODEL = "model, version, target"
 _KN = "kn_serving_invocation_duration_seconds"
 _EDGE = {**_SERVING, "node": "node"}
-_EDGE_SECONDS = "edge_inference_request_duration_seconds"
+_HTTP = "http_server_request_duration_seconds"
+"""OpenTelemetry's name for what an HTTP server sees of its requests: the same in every pod, in the cloud and at the edge."""
 _GPU: dict[str, str] = {"node": "node", "namespace": "namespace"}
 _QUEUE: dict[str, str] = {"queue": "cluster_queue"}
 _LL_TOTAL = "litellm_deployment_total_requests_total"
@@ -124,6 +125,7 @@ _LATENCY = (
         _p95("inference_objective_request_duration_seconds_bucket"),
         _MODEL,
     ),
+    Backend("http", f"{_HTTP}_count", _p95(f"{_HTTP}_bucket"), _MODEL, _EDGE),
     Backend("knative", f"{_KN}_count", _p95(f"{_KN}_bucket"), _MODEL),
     Backend(
         "kserve",
@@ -132,7 +134,6 @@ _LATENCY = (
         _MODEL,
         note="KServe's predict stage only: queueing, pre- and postprocessing are not in it.",
     ),
-    Backend("edge", f"{_EDGE_SECONDS}_count", _p95(f"{_EDGE_SECONDS}_bucket"), _MODEL, _EDGE),
     Backend(
         "litellm",
         "litellm_request_total_latency_metric_count",
@@ -143,6 +144,13 @@ _LATENCY = (
 )
 
 _ERRORS = (
+    Backend(
+        "http",
+        f"{_HTTP}_count",
+        _ratio(f'{_HTTP}_count{{http_response_status_code=~"5..",$sel}}', f"{_HTTP}_count{{$sel}}"),
+        _MODEL,
+        _EDGE,
+    ),
     Backend(
         "knative",
         f"{_KN}_count",
@@ -156,13 +164,6 @@ _ERRORS = (
         _MODEL,
     ),
     Backend(
-        "edge",
-        "edge_inference_requests_total",
-        _ratio('edge_inference_requests_total{code=~"5..",$sel}', "edge_inference_requests_total{$sel}"),
-        _MODEL,
-        _EDGE,
-    ),
-    Backend(
         "litellm",
         _LL_TOTAL,
         _ratio("litellm_deployment_failure_responses_total{$sel}", f"{_LL_TOTAL}{{$sel}}"),
@@ -172,11 +173,11 @@ _ERRORS = (
 )
 
 _REQUESTS = (
+    Backend("http", f"{_HTTP}_count", _rate(f"{_HTTP}_count"), _MODEL, _EDGE),
     Backend("knative", f"{_KN}_count", _rate(f"{_KN}_count"), _MODEL),
     Backend("epp", "inference_objective_request_total", _rate("inference_objective_request_total"), _MODEL),
     Backend("vllm", "vllm:e2e_request_latency_seconds_count", _rate("vllm:e2e_request_latency_seconds_count"), _MODEL),
     Backend("kserve", "request_predict_seconds_count", _rate("request_predict_seconds_count"), _MODEL),
-    Backend("edge", "edge_inference_requests_total", _rate("edge_inference_requests_total"), _MODEL, _EDGE),
     Backend("litellm", _LL_TOTAL, _rate(_LL_TOTAL), _MODEL),
 )
 
@@ -346,7 +347,15 @@ SIGNALS: dict[str, Signal] = {
             "Latency of requests at edge sites, 95th percentile per site",
             "seconds",
             "lower",
-            (Backend("edge", f"{_EDGE_SECONDS}_count", _p95(f"{_EDGE_SECONDS}_bucket"), "model, region, site", _EDGE),),
+            (
+                Backend(
+                    "http",
+                    f"{_HTTP}_count",
+                    _p95(f"{_HTTP}_bucket", 'target="edge",'),
+                    "model, region, site",
+                    _EDGE,
+                ),
+            ),
         ),
         Signal(
             "spend_rate",

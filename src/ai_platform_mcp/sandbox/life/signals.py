@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import anyio.to_thread
 
-from ai_platform_mcp.sandbox.life.world import Place
+from ai_platform_mcp.sandbox.life.world import USUAL, Conduct, Place
 from ai_platform_mcp.sandbox.prometheus.model import Matcher
 from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, edge_specs
 from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, serving_specs
@@ -26,9 +26,15 @@ ROUTED = "litellm_deployment_total_requests_total"
 """The series that every served version has, wherever it answers: by it a restart learns what is measured."""
 READY = "kube_node_status_condition"
 CLOUD = ServedModel("", "", "", "", rps=DEMAND_RPS, latency_s=0.089, dollars_per_request=0.00006)
-EDGE = ServedModel("", "", "", "", target="edge", rps=EDGE_RPS, latency_s=0.0042, dollars_per_request=0.000012)
+EDGE = ServedModel(
+    "", "", "", "", target="edge", rps=EDGE_RPS, latency_s=0.0042, dollars_per_request=0.000012, fallback_share=0.004
+)
+GOLDEN_RATE = 2.0
+"""Golden inputs per second that a sidecar asks: a few dozen, over and over."""
 
 Flavor = tuple[str, str, str]
+Answer = tuple[float, Conduct]
+"""Requests per second, and how they are answered."""
 
 
 class WorldSignals:
@@ -41,7 +47,7 @@ class WorldSignals:
         self._metrics = metrics
         self._nodes = nodes
         self._served = {(model.model, model.namespace): model for model in served}
-        self._wanted: dict[Place, dict[str, float]] = {}
+        self._wanted: dict[Place, dict[str, Answer]] = {}
         self._kept: set[Place] = set()
         self._measured = self._living()
         self._queues: dict[Flavor, tuple[int, int]] = {}
@@ -53,9 +59,12 @@ class WorldSignals:
         """Forget what the last step said."""
         self._wanted, self._queues, self._ready, self._kept = {}, {}, {}, set()
 
-    def serves(self, place: Place, shares: Mapping[str, float]) -> None:
-        """Each version's share of what the place answers."""
-        self._wanted[place] = {version: share for version, share in shares.items() if share > 0}
+    def serves(self, place: Place, shares: Mapping[str, float], conduct: Mapping[str, Conduct] | None = None) -> None:
+        """Each version's share of what the place answers, and how it behaves where that is not as usual."""
+        told = conduct or {}
+        self._wanted[place] = {
+            version: (share, told.get(version, USUAL)) for version, share in shares.items() if share > 0
+        }
 
     def keeps(self, place: Place) -> None:
         """The place goes on with what it answers now."""
@@ -71,30 +80,30 @@ class WorldSignals:
 
     async def settle(self) -> None:
         """Make the measured world what was said; the work, if there is any, is done on a worker thread."""
-        rates = self._rates()
-        if (rates, self._queues, self._ready) != (self._measured, self._queues_told, self._ready_told):
-            await anyio.to_thread.run_sync(self._settle, rates)
+        answers = self._answers()
+        if (answers, self._queues, self._ready) != (self._measured, self._queues_told, self._ready_told):
+            await anyio.to_thread.run_sync(self._settle, answers)
 
     # --- models ---------------------------------------------------------------------------------------------------
 
-    def _rates(self) -> dict[tuple[Place, str], float | None]:
+    def _answers(self) -> dict[tuple[Place, str], Answer | None]:
         at_edge: dict[tuple[str, str], int] = {}
         for place in self._wanted:
             if place.target == "edge":
                 key = (place.model, place.namespace)
                 at_edge[key] = at_edge.get(key, 0) + 1
-        rates = {key: rate for key, rate in self._measured.items() if key[0] in self._kept}
-        for place, shares in self._wanted.items():
+        answers = {key: answer for key, answer in self._measured.items() if key[0] in self._kept}
+        for place, versions in self._wanted.items():
             rate = EDGE_RPS
             if place.target == "cloud":
                 key = (place.model, place.namespace)
                 demand = self._served[key].rps if key in self._served else DEMAND_RPS
                 rate = max(demand * LEAST_CLOUD, demand - at_edge.get(key, 0) * EDGE_RPS)
-            rates |= {(place, version): share * rate for version, share in shares.items()}
-        return rates
+            answers |= {(place, version): (share * rate, how) for version, (share, how) in versions.items()}
+        return answers
 
-    def _living(self) -> dict[tuple[Place, str], float | None]:
-        """What is measured already, at a rate that the next step says again."""
+    def _living(self) -> dict[tuple[Place, str], Answer | None]:
+        """What is measured already, as the next step says again."""
         now = self._metrics.now_ms()
         found = [dict(row) for row in self._metrics.series([Matcher("__name__", "=", ROUTED)], now, now)]
         return {
@@ -118,40 +127,41 @@ class WorldSignals:
                 told[dict(labels)["node"]] = sample[1] > 0.5
         return told
 
-    def _settle(self, rates: dict[tuple[Place, str], float | None]) -> None:
+    def _settle(self, answers: dict[tuple[Place, str], Answer | None]) -> None:
         now = self._metrics.now_ms()
-        for place, version in self._measured.keys() - rates.keys():
+        for place, version in self._measured.keys() - answers.keys():
             for series in self._metrics.select(**_labels(place, version)):
                 self._metrics.stop(series, now)
-        fresh: list[SeriesSpec] = []
-        for (place, version), rate in rates.items():
-            before = self._measured.get((place, version), 0.0)
-            if rate is None:
-                continue
-            if before == 0.0:
-                fresh += self._specs(place, version, rate, now)
-            elif before is not None and before != rate:
-                self._metrics.scale(now, rate / before, **_labels(place, version))
-        self._metrics.register(*fresh)
-        self._measured = rates
+        specs: list[SeriesSpec] = []
+        for (place, version), answer in answers.items():
+            if answer is not None and answer != self._measured.get((place, version)):
+                specs += self._exported(place, version, answer, now)
+        self._metrics.become(now, *specs)
+        self._measured = answers
         self._settle_queues(now)
         self._settle_nodes(now)
 
-    def _specs(self, place: Place, version: str, rate: float, now: int) -> list[SeriesSpec]:
-        return [replace(spec, interval_s=SCRAPE_SECONDS) for spec in self._exported(place, version, rate, now)]
-
-    def _exported(self, place: Place, version: str, rate: float, now: int) -> list[SeriesSpec]:
-        team = place.namespace.rsplit("-", 1)[0]
+    def _exported(self, place: Place, version: str, answer: Answer, now: int) -> list[SeriesSpec]:
+        rate, how = answer
         like = EDGE if place.target == "edge" else self._served.get((place.model, place.namespace), CLOUD)
-        served = replace(like, model=place.model, version=version, namespace=place.namespace, team=team, rps=rate)
+        served = replace(
+            like,
+            model=place.model,
+            version=version,
+            namespace=place.namespace,
+            team=place.namespace.rsplit("-", 1)[0],
+            rps=rate,
+            latency_s=like.latency_s * how.slower,
+            error_share=like.error_share if how.error_share is None else how.error_share,
+            golden_rate=GOLDEN_RATE if how.golden else 0.0,
+            differs_share=how.differs,
+        )
         if place.target == "cloud":
-            return serving_specs(served, now)
-        node = self._nodes.get(place.node)
-        if node is None:  # a node that the user made has no exporter
-            return []
-        routed = [spec for spec in serving_specs(replace(served, replicas=1), now) if spec.name.startswith("litellm_")]
-        located = [replace(spec, labels={**spec.labels, "node": node.name, "site": node.site}) for spec in routed]
-        return [*edge_specs(node, served, rate, now), *located]
+            specs = serving_specs(served, now)
+        else:
+            node = self._nodes.get(place.node)  # None: a node that the user made has no exporter
+            specs = [] if node is None else edge_specs(node, served, rate, now)
+        return [replace(spec, interval_s=SCRAPE_SECONDS) for spec in specs]
 
     # --- queues and nodes -----------------------------------------------------------------------------------------
 

@@ -31,6 +31,23 @@ class Place:
     node: str = ""
 
 
+@dataclass(frozen=True)
+class Conduct:
+    """How a version behaves at a place: what faults make of it.
+
+    ``error_share`` of its requests fail (None: as many as usual), they take ``slower`` times as long, and ``differs`` is
+    the share of golden inputs that are answered otherwise than expected, where a ``golden`` sidecar asks them.
+    """
+
+    error_share: float | None = None
+    slower: float = 1.0
+    golden: bool = False
+    differs: float = 0.002
+
+
+USUAL = Conduct()
+
+
 class Signals(Protocol):
     """What is to be measured from now on. Controllers say all of it in every step; what nobody says any more has ended."""
 
@@ -38,8 +55,8 @@ class Signals(Protocol):
         """Forget what the last step said."""
         ...
 
-    def serves(self, place: Place, shares: Mapping[str, float]) -> None:
-        """Each version's share of what the place answers."""
+    def serves(self, place: Place, shares: Mapping[str, float], conduct: Mapping[str, Conduct] | None = None) -> None:
+        """Each version's share of what the place answers, and how it behaves where that is not as usual."""
         ...
 
     def keeps(self, place: Place) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, identity
+from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, identity, serving_specs
 from ai_platform_mcp.sandbox.prometheus.shapes import hash64
 from ai_platform_mcp.sandbox.prometheus.tracks import SeriesSpec
 
@@ -169,36 +169,10 @@ def node_specs(node: SeedNode, start_ms: int) -> list[SeriesSpec]:
 
 
 def edge_specs(node: SeedNode, served: ServedModel, rps: float, start_ms: int) -> list[SeriesSpec]:
-    """What the serving agent of an edge site reports for the release it runs: requests, latency, errors."""
-    labels = {
-        **identity(served),
-        "target": "edge",
-        "job": "edge-agent",
-        "instance": f"{node.name}:9100",
-        "node": node.name,
-        "site": node.site,
-        "region": node.region,
-    }
-    slower = served.latency_s * (0.8 + (hash64(node.name) % 1000) / 2000)
-    shape = {"swing": 0.45, "noise": 0.2}
-    text = "Duration of inference requests answered at the site"
-    params = {**shape, "rate": rps, "median": slower, "sigma": 0.4}
-    name = "edge_inference_request"
-    return [
-        SeriesSpec(f"{name}_duration_seconds", "histogram", labels, params, start_ms, 60, text, "seconds"),
-        *(
-            SeriesSpec(
-                f"{name}s_total",
-                "counter",
-                {**labels, "code": code},
-                {**shape, "rate": rps * share},
-                start_ms,
-                60,
-                "Inference requests answered at the site",
-            )
-            for code, share in (("200", 1 - served.error_share), ("500", served.error_share))
-        ),
-    ]
+    """What a node's pod of a release and the router before it report: its requests, a node's own speed, where it is."""
+    speed = 0.8 + (hash64(node.name) % 1000) / 2000
+    at = {"target": "edge", "node": node.name, "site": node.site, "region": node.region}
+    return serving_specs(replace(served, rps=rps, replicas=1, latency_s=served.latency_s * speed, **at), start_ms)
 
 
 def drift_specs(served: ServedModel, features: Sequence[str], start_ms: int) -> list[SeriesSpec]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from ai_platform_mcp.sandbox.prometheus.platform import (
@@ -54,12 +53,7 @@ def seed_metrics(
 
 def _edge(served: ServedModel, nodes: Sequence[SeedNode], start: int) -> list[SeriesSpec]:
     sites = [node for node in nodes if node.site]
-    specs: list[SeriesSpec] = []
-    for node in sites:
-        specs += edge_specs(node, served, served.rps / len(sites), start)
-    # The router in front knows the edge as one deployment.
-    routed = replace(served, runtime="kserve", replicas=1)
-    return specs + [spec for spec in serving_specs(routed, start) if spec.name.startswith("litellm_")]
+    return [spec for node in sites for spec in edge_specs(node, served, served.rps / len(sites), start)]
 
 
 def _silence_lost_nodes(world: MetricsWorld, nodes: Sequence[SeedNode], now_ms: int) -> None:

@@ -1,7 +1,9 @@
 """Series of serving systems for one deployed model version: KServe, Knative, vLLM, the endpoint picker, LiteLLM.
 
 The sandbox's controllers register what `serving_specs` answers when a model becomes ready and stop it when it goes.
-Names are those the released exporters expose; scrape configuration adds `namespace`, `model`, `version` and `target`.
+Names are those the released exporters expose, and OpenTelemetry's for what a pod's HTTP server sees
+(https://opentelemetry.io/docs/specs/semconv/http/http-metrics/). Scrape configuration adds `namespace`, `team`, `model`,
+`version` and `target`, and at the edge `node`, `site` and `region`.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from ai_platform_mcp.sandbox.prometheus.tracks import SeriesSpec
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One model version that takes requests.
+    """One model version that takes requests at one place.
 
     `rps` is requests per second on average, `latency_s` the median duration of one, `error_share` the share that
     fails with a 500, `dollars_per_request` what the router books for it. `runtime` decides which exporters there are.
+    `node`, `site` and `region` say where at the edge it runs. `golden_rate` is how many golden inputs per second its
+    sidecar asks (0: it has none), `differs_share` the share of them that is answered otherwise than expected.
     """
 
     model: str
@@ -34,6 +38,11 @@ class ServedModel:
     dollars_per_request: float = 0.0004
     replicas: int = 2
     fallback_share: float = 0.0
+    node: str = ""
+    site: str = ""
+    region: str = ""
+    golden_rate: float = 0.0
+    differs_share: float = 0.002
 
 
 @dataclass(frozen=True)
@@ -72,27 +81,59 @@ class _Maker:
 
 def serving_specs(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
     """Every series of one served model version, from a moment on."""
-    specs = [*_knative(served, start_ms), *_litellm(served, start_ms)]
+    specs = [*_http(served, start_ms), *_litellm(served, start_ms), *_golden(served, start_ms)]
+    at_edge = served.target == "edge"
     if served.runtime == "vllm":
-        return [*specs, *_vllm(served, start_ms), *_endpoint_picker(served, start_ms)]
-    return [*specs, *_kserve(served, start_ms)]
+        return [*specs, *_vllm(served, start_ms), *([] if at_edge else _endpoint_picker(served, start_ms))]
+    return [*specs, *_kserve(served, start_ms), *([] if at_edge else _knative(served, start_ms))]
 
 
 def identity(served: ServedModel) -> dict[str, str]:
     """The labels that scrape configuration adds to everything a served model exposes."""
-    return {
+    labels = {
         "namespace": served.namespace,
         "team": served.team,
         "model": served.model,
         "version": served.version,
         "target": served.target,
     }
+    where = {"node": served.node, "site": served.site, "region": served.region}
+    return {**labels, **{name: value for name, value in where.items() if value}}
 
 
 def _pod(served: ServedModel, replica: int) -> dict[str, str]:
-    suffix = f"{hash64(served.model, served.version, replica) & 0xFFFFF:05x}"
-    pod = f"{served.model}-v{served.version}-predictor-{suffix}"
+    suffix = f"{hash64(served.model, served.version, replica, *([served.node] if served.node else [])) & 0xFFFFF:05x}"
+    role = "edge" if served.target == "edge" else "predictor"
+    pod = f"{served.model}-v{served.version}-{role}-{suffix}"
     return {**identity(served), "pod": pod, "instance": f"{pod}:8080"}
+
+
+def _http(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    """What the HTTP server of each pod sees: durations by response code, whose counts are the requests."""
+    specs: list[SeriesSpec] = []
+    for replica in range(served.replicas):
+        make = _Maker({**_pod(served, replica), "job": "serving", "http_route": "/v2/models/infer"}, start_ms)
+        rate, name, text = served.rps / served.replicas, "http_server_request_duration_seconds", "Duration of requests"
+        for code, share, factor in (("200", 1 - served.error_share, 1.0), ("500", served.error_share, 1.6)):
+            specs.append(
+                make.histogram(name, rate * share, served.latency_s * factor, text, http_response_status_code=code)
+            )
+    return specs
+
+
+def _golden(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    """What the golden sidecar counts: golden inputs by how the answer compares with the expected one."""
+    if not served.golden_rate:
+        return []
+    make = _Maker({**_pod(served, 0), "job": "golden"}, start_ms, swing=0.0, noise=0.0)
+    failing = served.error_share
+    shares = {"agree": (1 - failing) * (1 - served.differs_share), "differ": (1 - failing) * served.differs_share}
+    return [
+        make.counter(
+            "aiplatform_golden_answers_total", served.golden_rate * share, "Golden inputs asked", result=result
+        )
+        for result, share in {**shares, "error": failing}.items()
+    ]
 
 
 def _kserve(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
@@ -183,28 +224,36 @@ def _endpoint_picker(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
 
 
 def _litellm(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
+    place = served.node or f"{served.model}.{served.namespace}.svc"
     labels = {
         **identity(served),
         "job": "litellm",
         "instance": "litellm-proxy:4000",
         "requested_model": served.model,
         "litellm_model_name": f"openai/{served.model}",
-        "model_id": f"{hash64(served.model, served.version, served.target):016x}",
+        "model_id": f"{hash64(served.model, served.version, served.target, served.node):016x}",
         "api_provider": "openai",
-        "api_base": f"http://{served.model}.{served.namespace}.svc/v1",
+        "api_base": f"http://{place}/v1",
     }
     make = _Maker(labels, start_ms)
     failing = served.rps * served.error_share
     overhead = 1.04
+    fallback = f"{served.model}-cloud"
+    spilled = served.rps * served.fallback_share
+    # The breaker opens when failures come in a row: rare while few fail, and often when many do.
+    cooled = failing * min(1.0, served.error_share * 4) / 10
+    state = 2.0 if served.error_share >= 0.5 else 1.0 if served.error_share >= 0.05 else 0.0
+    deployment = "litellm_deployment"
     return [
-        make.counter("litellm_deployment_total_requests_total", served.rps, "Requests per deployment"),
-        make.counter("litellm_deployment_success_responses_total", served.rps - failing, "Successful responses"),
-        make.counter("litellm_deployment_failure_responses_total", failing, "Failed responses", exception_status="500"),
+        make.counter(f"{deployment}_total_requests_total", served.rps, "Requests per deployment"),
+        make.counter(f"{deployment}_success_responses_total", served.rps - failing, "Successful responses"),
+        make.counter(f"{deployment}_failure_responses_total", failing, "Failed responses", exception_status="500"),
+        make.counter(f"{deployment}_cooled_down_total", cooled, "Times it was cooled down", exception_status="500"),
         make.counter(
-            "litellm_deployment_successful_fallbacks_total",
-            served.rps * served.fallback_share,
-            "Requests that a fallback answered",
-            fallback_model=f"{served.model}-cloud",
+            f"{deployment}_successful_fallbacks_total", spilled, "Requests a fallback answered", fallback_model=fallback
+        ),
+        make.counter(
+            f"{deployment}_failed_fallbacks_total", spilled / 100, "Fallbacks that failed too", fallback_model=fallback
         ),
         make.counter(
             "litellm_spend_metric_total", served.rps * served.dollars_per_request, "Dollars spent", integral=False
@@ -213,7 +262,5 @@ def _litellm(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
         make.histogram(
             "litellm_request_total_latency_metric", served.rps, served.latency_s * overhead, "Latency of the request"
         ),
-        make.gauge(
-            "litellm_deployment_state", "0 healthy, 1 partial outage, 2 complete outage", {"level": 0.0}, whole=True
-        ),
+        make.gauge(f"{deployment}_state", "0 healthy, 1 partial, 2 complete outage", {"level": state}, whole=True),
     ]

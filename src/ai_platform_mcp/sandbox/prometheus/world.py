@@ -85,14 +85,22 @@ class MetricsWorld:
             self._living(series_key).change(at, params)
             self._record([("change", series_key, at, json.dumps(params))])
 
-    def scale(self, at: int, factor: float, **labels: str) -> list[str]:
-        """Multiply the rate (or, for a gauge, the level) of every living series that carries these labels."""
-        keys = self.select(**labels)
-        for key in keys:
-            params = self._living(key).segments[-1].params
-            name = "level" if "level" in params else "rate"
-            self.change(key, at, **{name: params[name] * factor})
-        return keys
+    def become(self, at: int, *specs: SeriesSpec) -> None:
+        """Make these series what their specs say from a moment on: those that live change where a parameter differs, the
+        others begin. One transaction, however many; the interval of a living series stays. Raises as `register` does.
+        """
+        with self._lock:
+            fresh = [spec for spec in specs if self._alive(spec.key) is None]
+            events: list[tuple[str, str, int, str]] = []
+            for spec in specs:
+                life = self._alive(spec.key)
+                told = life.segments[-1].params if life is not None else {}
+                changed = {name: value for name, value in spec.params.items() if told.get(name) != value}
+                if life is not None and changed:
+                    life.change(at, changed)
+                    events.append(("change", spec.key, at, json.dumps(changed)))
+            self._record(events)
+            self.register(*fresh)
 
     def stop(self, series_key: str, at: int) -> None:
         """End a series: no sample at or after that moment. Raises `KeyError` when no such series is alive."""
