@@ -134,7 +134,7 @@ class RouteFacts(Value):
     """Whether requests that may be critical come here: as interactive ones, or by a fallback of theirs."""
 
 
-class RoutingFacts(Value):
+class RoutesFacts(Value):
     """How a model's requests would be routed."""
 
     slo_ms: int | None
@@ -198,7 +198,7 @@ class Facts(Value):
     fleet: FleetFacts | None = None
     retrain: RetrainFacts | None = None
     quota: QuotaFacts | None = None
-    routing: RoutingFacts | None = None
+    routing: RoutesFacts | None = None
     changes: tuple[ObjectChange, ...] = ()
 
 

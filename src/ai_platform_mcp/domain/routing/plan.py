@@ -48,7 +48,7 @@ class Member(Value):
     prompt_limit: int | None = Field(default=None, ge=1)
     """Longest prompt it should be sent, in tokens: its context less a typical answer; None where nothing limits it."""
     per_minute: int | None = Field(default=None, ge=1)
-    """Requests per minute beyond which more would wait: at the edge, what its slots complete. The rest spills to what is behind."""
+    """Requests per minute beyond which more would wait: at the edge, what its slots complete. The rest spills."""
 
 
 class Group(Value):
