@@ -26,6 +26,7 @@ MODEL_LABEL = "aiplatform.dev/model"
 VERSION_LABEL = "aiplatform.dev/version"
 TEAM_LABEL = "aiplatform.dev/team"
 ENVIRONMENT_LABEL = "aiplatform.dev/environment"
+MODEL_DIGEST_ANNOTATION = "aiplatform.dev/model-digest"
 
 _SERVER_OWNED = frozenset(
     {"managedFields", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "uid", "selfLink"}
