@@ -7,14 +7,13 @@ from typing import get_args
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.domain.objects import metadata_of, parse_time, rows, section, whole
 from ai_platform_mcp.domain.rollout import state
-from ai_platform_mcp.domain.rollout.state import Phase, Progress, Rollout, Verdict, Wave
+from ai_platform_mcp.domain.rollout.state import Phase, Progress, Rollout, Wave
 from ai_platform_mcp.manifests.common import label_value
 from ai_platform_mcp.manifests.edge import Release
 
 PHASES: tuple[str, ...] = get_args(Phase)
 HELD = frozenset({"Draft", "WaitingForApproval"})
 """Phases that somebody else sets and ends: until then the controller leaves the rollout alone."""
-_VERDICTS: tuple[str, ...] = get_args(Verdict)
 
 
 LEAST_DEADLINE = 20
@@ -115,14 +114,3 @@ def progress_of(live: type_json) -> Progress:
         wave_started=parse_time(status.get("waveStartedAt")),
         healthy_since=parse_time(status.get("healthySince")),
     )
-
-
-def verdict_of(live: type_json, wave: int) -> Verdict:
-    """Return what analysis says of a wave: nothing where none is asked for, and «pending» until it speaks of this wave."""
-    if not section(live, "spec", "analysis"):
-        return "none"
-    said = section(live, "status", "analysis")
-    verdict = said.get("verdict")
-    if whole(said.get("wave")) != wave or verdict not in _VERDICTS:
-        return "pending"
-    return verdict

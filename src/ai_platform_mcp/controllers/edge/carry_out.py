@@ -50,8 +50,8 @@ def node_write(model: str, patch: NodePatch, node: type_json) -> Write | None:
 # -------------------------------------------------------------------------------------------------------------- status
 
 
-def status_of(live: type_json, generation: int, decided: Next, now: datetime) -> type_json:
-    """Return the whole status that the controller owns. ``status.analysis`` is the analyser's.
+def status_of(live: type_json, generation: int, decided: Next, analysis: type_json, now: datetime) -> type_json:
+    """Return the whole status; ``analysis`` is what measuring says of the wave, empty where none is asked for.
 
     What is empty is left out: an API server keeps no set or map of which an apply has taken the last item.
     """
@@ -71,6 +71,7 @@ def status_of(live: type_json, generation: int, decided: Next, now: datetime) ->
         "owed": list(counted.owed),
         "nodes": counted.states,
         "failures": counted.failures,
+        "analysis": analysis,
         "conditions": _conditions(rows(before, "conditions"), progress, counted, now),
     }
     for key, moment in (("waveStartedAt", progress.wave_started), ("healthySince", progress.healthy_since)):
@@ -129,9 +130,9 @@ def _left(counted: Counted) -> str:
 def status_write(live: type_json, status: type_json) -> Write | None:
     """Return the write of the status, None where the object has it already.
 
-    An apply to the subresource: what the analyser wrote beside it stays, and a node that is no longer failed leaves ``failures``.
+    An apply to the subresource: a node that is no longer failed leaves ``failures``.
     """
-    if _same(section(live, "status"), status):
+    if compact(section(live, "status")) == compact(status):
         return None
     meta = metadata_of(live)
     body = {
@@ -143,17 +144,14 @@ def status_write(live: type_json, status: type_json) -> Write | None:
     return Write(verb="apply", path=path_of(live, "status"), body=body, why=f"write the status of {meta['name']}")
 
 
-def _same(before: type_json, after: type_json) -> bool:
-    return compact({key: value for key, value in before.items() if key != "analysis"}) == compact(after)
-
-
 # -------------------------------------------------------------------------------------------------------------- events
 
 
-def event_write(live: type_json, before: Progress, after: Progress, now: datetime) -> Write | None:
+def event_write(live: type_json, before: Progress, after: Progress, analysis: type_json, now: datetime) -> Write | None:
     """Return the Kubernetes Event of a change that a person wants to see: a wave's start, a pause, a way back, an end.
 
-    Its name follows from what happened, so that a controller that was killed after writing it does not write it twice.
+    Where analysis is why, its comparisons are in the text. The name follows from what happened, so that a controller that was
+    killed after writing it does not write it twice.
     """
     if (before.phase, before.wave) == (after.phase, after.wave):
         return None
@@ -162,6 +160,8 @@ def event_write(live: type_json, before: Progress, after: Progress, now: datetim
     reason = "WaveStarted" if begins else after.phase
     name = str(waves[after.wave].get("name")) if after.wave < len(waves) else str(after.wave)
     text = f"Wave {name} ({after.wave + 1} of {len(waves)}) starts." if begins else after.message or after.phase
+    if not begins and after.reason in ("analysis", "inconclusive"):
+        text = f"{text} {analysis.get('message') or ''}".strip()
     salt = digest_of([meta["uid"], after.observed, reason, after.wave, "" if begins else after.reason])[:16]
     body = {
         "apiVersion": "v1",
@@ -192,7 +192,7 @@ def event_write(live: type_json, before: Progress, after: Progress, now: datetim
 def unbuildable(live: type_json, generation: int, message: str, now: datetime) -> type_json:
     """Return the status of a rollout whose release cannot be built: everything as it was, and Degraded says why."""
     before: Mapping[str, object] = section(live, "status")
-    kept = {key: value for key, value in before.items() if key not in ("analysis", "conditions")}
+    kept = {key: value for key, value in before.items() if key != "conditions"}
     known = {str(row.get("type")): row for row in rows(live, "status", "conditions")}
     observed = int(metadata_of(live).get("generation") or 0)
     known["Degraded"] = _condition(

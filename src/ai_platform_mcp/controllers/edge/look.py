@@ -13,7 +13,9 @@ from datetime import datetime
 
 import anyio
 
+from ai_platform_mcp.controllers.analysis.analyst import Analyst
 from ai_platform_mcp.controllers.edge import asked, carry_out, daemon_sets, observe, succession
+from ai_platform_mcp.controllers.edge.analysed import analysed
 from ai_platform_mcp.controllers.edge.caches import Caches, Objects
 from ai_platform_mcp.controllers.edge.ports import Api, Write
 from ai_platform_mcp.core.errors import Conflict, InvalidInput, NotFound, PlatformError
@@ -45,7 +47,8 @@ class Looker:
     """Looks at models.
 
     ``building`` gives what DaemonSets depend on, for the rollouts at hand; ``alive`` is called with every answer, since a look
-    at a large fleet may take minutes and is not hanging; ``speed`` is how many of a spec's seconds pass in one.
+    at a large fleet may take minutes and is not hanging; ``analyst`` measures what a rollout's analysis asks for; ``speed`` is
+    how many of a spec's seconds pass in one.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Looker:
         building: Callable[[Sequence[type_json]], Awaitable[daemon_sets.Cluster]],
         now: Callable[[], datetime],
         alive: Callable[[], None],
+        analyst: Analyst,
         speed: float = 1.0,
     ):
         self._api = api
@@ -62,6 +66,7 @@ class Looker:
         self._building = building
         self._now = now
         self._alive = alive
+        self._analyst = analyst
         self._speed = speed
 
     def models(self, namespace: str) -> set[str]:
@@ -133,8 +138,8 @@ class Looker:
         seen = observe.nodes_seen(rollout, asked.release_of(live), requires, mine, views.pods)
         config = self._caches.sites.get(SITES_NAMESPACE, SITES_CONFIG_MAP)
         sites = observe.sites_seen(site_rules(config), nodes, now)
-        verdict = asked.verdict_of(live, before.wave)
-        decided = advance(rollout, before, seen, sites, verdict, now, superseded=superseded)
+        said = analysed(live, rollout, before, seen, self._analyst, now)
+        decided = advance(rollout, before, seen, sites, said.verdict, now, superseded=superseded)
         try:
             manifests = [] if superseded else daemon_sets.wanted(live, rollout, decided.progress, seen, cluster)
         except InvalidInput as problem:
@@ -143,10 +148,10 @@ class Looker:
             return UNHURRIED
         needed += manifests
         await self._carried_out(live, rollout, mine, decided, manifests)
-        event = carry_out.event_write(live, before, decided.progress, now)
+        event = carry_out.event_write(live, before, decided.progress, said.form, now)
         if event is not None:
             await self._told(event)
-        await self._status(live, carry_out.status_of(live, generation, decided, now))
+        await self._status(live, carry_out.status_of(live, generation, decided, said.form, now))
         return decided.look_again
 
     async def _carried_out(

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import anyio
 
+from ai_platform_mcp.controllers.analysis.analyst import Analyst
+from ai_platform_mcp.controllers.analysis.measure import Counts
 from ai_platform_mcp.controllers.edge.asked import release_of, rollback_release_of
 from ai_platform_mcp.controllers.edge.caches import Caches
 from ai_platform_mcp.controllers.edge.daemon_sets import Cluster
@@ -44,6 +46,7 @@ class Controller:
         pause_image: what holds a prepulled image on a node.
         now: the clock, for tests that cannot wait.
         speed: how many seconds of a rollout's spec pass in one; more than 1 where the platform's time runs faster.
+        counts: what analysis measures by; without it a rollout that asks for analysis ends inconclusive.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Controller:
         pause_image: str = PAUSE_IMAGE,
         now: Callable[[], datetime] = _second,
         speed: float = 1.0,
+        counts: Counts | None = None,
     ):
         self.caches = Caches(self._changed)
         self.beat = time.monotonic()
@@ -64,7 +68,8 @@ class Controller:
         self._pause_image = pause_image
         self._minor = 0
         self._parts: dict[str, tuple[float, Parts | None]] = {}
-        self._looker = Looker(api, self.caches, self._building, now, self._turn, speed)
+        self._analyst = Analyst(counts, now, self._changed)
+        self._looker = Looker(api, self.caches, self._building, now, self._turn, self._analyst, speed)
         self._due: dict[str, float] = {}
         self._wake = anyio.Event()
 
@@ -86,6 +91,7 @@ class Controller:
         """Work until cancelled. Without an election it is the only one."""
         async with anyio.create_task_group() as group:
             group.start_soon(feeds.run)
+            group.start_soon(self._analyst.run)
             if election is not None:
                 group.start_soon(election.run, self.everything)
             while True:
