@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ai_platform_mcp.cli.measuring import add_options, counting
 from ai_platform_mcp.cli.probes import Answer, said, serve_probes
 from ai_platform_mcp.cli.start import start_logging
 from ai_platform_mcp.core.errors import PlatformError
@@ -55,6 +56,7 @@ def _options() -> argparse.ArgumentParser:
         help="for a platform whose time runs faster, such as the sandbox",
     )
     options.add_argument("--with-parent", action="store_true", help="end when standard input does, as a child should")
+    add_options(options)
     options.add_argument("--verbose", "-v", action="store_true", help="log more to standard error")
     return options
 
@@ -89,8 +91,9 @@ async def _run(chosen: argparse.Namespace) -> None:
     from ai_platform_mcp.controllers.edge.lease import Election
     from ai_platform_mcp.controllers.edge.loop import PAUSE_IMAGE, Controller
 
-    async with access(_config(chosen)) as port:
-        controller = Controller(port, chosen.namespace, chosen.pause_image or PAUSE_IMAGE, speed=chosen.speed)
+    async with access(_config(chosen)) as port, counting(chosen.prometheus, chosen.prometheus_token_file) as counts:
+        image = chosen.pause_image or PAUSE_IMAGE
+        controller = Controller(port, chosen.namespace, image, speed=chosen.speed, counts=counts)
         feeds = feeds_of(port.access, controller)
         election = None
         if not chosen.standalone:

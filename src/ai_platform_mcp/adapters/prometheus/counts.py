@@ -93,12 +93,11 @@ Envoy and Istio count time in milliseconds."""
 
 
 class PrometheusCounts:
-    """Counts of one server. ``tenant`` are matchers that every selector gets."""
+    """Counts of one server."""
 
-    def __init__(self, client: PrometheusClient, clock: Clock, tenant: Mapping[str, str] | None = None) -> None:
+    def __init__(self, client: PrometheusClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._tenant = "".join(f"{label_name(name)}={quoted(value)}," for name, value in (tenant or {}).items())
 
     async def outcomes(self, check: Check, side: Side, source: str = "") -> Outcomes | None:
         """Return what was counted of a side, None where nothing was, or where its newest sample is too old.
@@ -149,7 +148,7 @@ class PrometheusCounts:
         carried = {"namespace": side.namespace, "target": side.target}
         named = {"model": side.model, **{name: value for name, value in carried.items() if name in row.carries}}
         text = "".join(f"{label_name(name)}={quoted(value)}," for name, value in named.items() if value)
-        return f"{text}{_one_of('version', side.versions)}{self._tenant}"
+        return f"{text}{_one_of('version', side.versions)}"
 
     async def _ask(self, promql: str, now: datetime) -> list[tuple[str, float]]:
         """Return values by their ``le``, empty for what is no number."""
