@@ -31,7 +31,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "src/ai_platform_mcp/sandbox/kube/schemas"
 OWN_CRDS = ROOT / "src/ai_platform_mcp/controllers/crds"
-OWN_GROUP = "edge.aiplatform.dev"
+OWN_GROUPS = ("edge.aiplatform.dev", "serving.aiplatform.dev")
 RULES = "x-kubernetes-validations"
 LEFT_OUT = {"description", RULES, "title", "example", "externalDocs"}
 SHARE_FROM = 110  # bytes of a subtree below which a reference saves nothing
@@ -71,6 +71,7 @@ WANTED: dict[str, dict[str, tuple[str, ...]]] = {
     "leaderworkerset.x-k8s.io": {"LeaderWorkerSet": ("v1",)},
     "templates.gatekeeper.sh": {"ConstraintTemplate": ("v1",)},
     "edge.aiplatform.dev": {"EdgeRollout": ("v1alpha1",)},
+    "serving.aiplatform.dev": {"CanaryRollout": ("v1alpha1",)},
 }
 
 
@@ -217,7 +218,7 @@ def derive_custom(crds: list[Json]) -> dict[str, Json]:
         for version in crd["spec"]["versions"]:
             if version["name"] not in WANTED[group][kind]:
                 continue
-            root = strip(version["schema"]["openAPIV3Schema"], rules=group == OWN_GROUP)
+            root = strip(version["schema"]["openAPIV3Schema"], rules=group in OWN_GROUPS)
             root["properties"]["metadata"] = {"$ref": "core#ObjectMeta"}  # what the server does with it
             roots.append((group, f"{group}/{version['name']}/{kind}", root, version_entry(crd, version)))
             sharing.count(root, group, kind)

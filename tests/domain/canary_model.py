@@ -2,7 +2,7 @@
 
 Knative mode as in KServe v0.20 (ksvc_reconciler.go, inference_service_status.go): each change of the predictor makes a new
 revision; ``latestRevision: true`` goes to the newest one that is *ready*; the last that had 100 % keeps the rest. Standard mode:
-a Deployment replaces its replicas, during which the old ones answer; a canary is one beside it, without traffic until it is ready.
+a Deployment replaces its replicas, during which the old ones answer; a canary is one beside it, without traffic until ready.
 """
 
 from __future__ import annotations

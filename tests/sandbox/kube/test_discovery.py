@@ -17,6 +17,7 @@ WANTED = {
     "jobset.x-k8s.io": {"v1alpha2"},
     "leaderworkerset.x-k8s.io": {"v1"},
     "edge.aiplatform.dev": {"v1alpha1"},
+    "serving.aiplatform.dev": {"v1alpha1"},
     "resource.k8s.io": {"v1"},
     "apps": {"v1"},
     "policy": {"v1"},

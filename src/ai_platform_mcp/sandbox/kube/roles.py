@@ -32,6 +32,7 @@ _WORK: dict[str, list[str]] = {
     "argoproj.io": ["*"],
     "serving.knative.dev": ["*"],
     "edge.aiplatform.dev": ["*"],
+    "serving.aiplatform.dev": ["*"],
 }
 
 
