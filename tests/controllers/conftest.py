@@ -14,6 +14,8 @@ from controllers.edge_world import NAMESPACE, Fleet, controlled
 from controllers.kubelet import Kubelet
 from kubernetes_servers import Server, real_server, sandbox_server
 
+CONTROLLER = ("--image", "registry.example/ai-platform-mcp:0.1.0")
+
 
 @dataclass
 class World:
@@ -43,7 +45,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         kubelet = Kubelet(server, NAMESPACE)
         kubelet.start()
         stack.callback(kubelet.stop)
-        stack.enter_context(controlled(server.kubeconfig, folder / "controller.log", "--standalone", "-v"))
+        stack.enter_context(controlled(server.kubeconfig, folder / "controller.log", "--standalone", "-v", *CONTROLLER))
         numbers = count(1)
 
         def fleet(**options: int) -> Fleet:

@@ -15,6 +15,7 @@ from kubernetes_servers import Server
 
 NAMESPACE = "edge-controller"
 ROLLOUTS = f"/apis/edge.aiplatform.dev/v1alpha1/namespaces/{NAMESPACE}/edgerollouts"
+GOLDEN = {"uri": "oci://registry.example/golden@sha256:" + "9" * 64, "digest": "sha256:" + "9" * 64}
 WAVES = [
     {"name": "canary", "percent": 10, "canary": True},
     {"name": "half", "percent": 50},

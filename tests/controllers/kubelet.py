@@ -12,7 +12,7 @@ import httpx
 from kubernetes_servers import Server
 
 Json = dict[str, Any]
-TAKES = ("well", "crashes", "lies", "slow", "hangs")
+TAKES = ("well", "crashes", "lies", "misfiled", "slow", "hangs")
 
 
 def now() -> str:
@@ -92,8 +92,6 @@ class Kubelet(threading.Thread):
         takes = self.takes.get((name, labels["aiplatform.dev/version"]), "well") if serves else "well"
         if pod is None:
             spec = {**template["spec"], "nodeName": name, "schedulerName": "nobody"}
-            if takes == "lies":
-                spec["initContainers"] = [{"name": "golden", "image": "golden", "restartPolicy": "Always"}]
             meta = owner["metadata"]
             ref = {
                 "apiVersion": "apps/v1",
@@ -143,6 +141,8 @@ def _status(pod: Json, takes: str) -> Json | None:
     }
     pulled = {**base, "imageID": container.get("image", "")}
     running = {**pulled, "started": True, "state": {"running": {"startedAt": now()}}}
+    checked = any(row["name"] == "golden" for row in pod["spec"].get("initContainers") or [])
+    golden: Json = {"name": "golden", "image": "golden", "imageID": "", "restartCount": 0}
     if takes == "crashes":
         count = main.get("restartCount", 0)
         if count >= 4:
@@ -159,8 +159,14 @@ def _status(pod: Json, takes: str) -> Json | None:
         return {"phase": "Pending", **ready("False"), "containerStatuses": [row]}
     if takes == "hangs":
         return {"phase": "Running", **ready("False"), "containerStatuses": [running]}
-    if takes == "lies":
-        ended = {"terminated": {"exitCode": 3, "reason": "Error", "message": '{"agreement_percent": 41}'}}
-        golden = {**base, "name": "golden", "state": ended}
+    if checked and takes in ("lies", "misfiled"):
+        code, text = {
+            "lies": (3, '{"agreement_percent": 41, "min_agreement_percent": 99}'),
+            "misfiled": (4, '{"message": "The golden inputs are not those that were asked for."}'),
+        }[takes]
+        ended = {"terminated": {"exitCode": code, "reason": "Error", "message": text}}
+        golden |= {"ready": False, "state": ended}
         return {"phase": "Running", **ready("False"), "containerStatuses": [running], "initContainerStatuses": [golden]}
-    return {"phase": "Running", **ready("True"), "containerStatuses": [{**running, "ready": True}]}
+    first = [{**golden, "ready": True, "state": {"running": {"startedAt": now()}}}] if checked else []
+    served = {"containerStatuses": [{**running, "ready": True}], "initContainerStatuses": first}
+    return {"phase": "Running", **ready("True"), **served}

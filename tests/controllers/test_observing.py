@@ -87,6 +87,7 @@ def test_a_crash_loop_started_once_and_is_counted():
         ({"state": {"running": {}}, "ready": False}, "running"),
         ({"state": {"terminated": {"exitCode": 3}}}, "fail"),
         ({"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 3}}}, "fail"),
+        ({"state": {"terminated": {"exitCode": 4}}}, "unusable"),
         ({"state": {"terminated": {"exitCode": 1}}}, "running"),
         ({}, "running"),
     ],
@@ -96,6 +97,33 @@ def test_only_differing_answers_fail_the_golden_inputs(status: Json, golden: str
     live["spec"]["initContainers"] = [{"name": "golden", "restartPolicy": "Always"}]
     assert pod_seen(live, RELEASE).golden == golden
     assert pod_seen(pod(), RELEASE).golden == "none"
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            '{"agreement_percent": 41, "min_agreement_percent": 99, "first": [{"id": "a", "why": "label 1"}]}',
+            "41 % agree of 99 % asked for, such as input a: label 1",
+        ),
+        ('{"agreement_percent": 41, "min_agreement_percent": 99, "first": []}', "41 % agree of 99 % asked for"),
+        ('{"message": "There are no golden inputs."}', "There are no golden inputs."),
+        ("Segmentation fault", ""),
+        ("[1]", ""),
+        ("[" * 5000, ""),
+        ("", ""),
+    ],
+)
+def test_what_the_check_says_at_its_end_is_told_where_it_is_ours(message: str, told: str):
+    live = pod(initContainerStatuses=[{"name": "golden", "lastState": {"terminated": {"message": message}}}])
+    assert pod_seen(live, RELEASE).golden_told == told
+
+
+def test_a_check_whose_image_cannot_be_had_holds_its_pod_up_and_one_that_crashes_does_not():
+    waits = [
+        {"name": "golden", "state": {"waiting": {"reason": reason}}} for reason in ("ErrImagePull", "CrashLoopBackOff")
+    ]
+    assert [pod_seen(pod(initContainerStatuses=[row]), RELEASE).waiting for row in waits] == ["ErrImagePull", ""]
 
 
 def test_bytes_are_the_releases_only_where_pod_and_image_say_so():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from controllers.conftest import World
-from controllers.edge_world import NAMESPACE, release, until
+from controllers.edge_world import GOLDEN, NAMESPACE, release, until
 
 
 def test_a_good_release_reaches_every_node_wave_by_wave(world: World):
@@ -32,14 +32,39 @@ def test_a_bad_canary_is_rolled_back_and_nobody_else_saw_it(world: World):
     until(lambda: fleet.daemon_sets() == {"1"}, "the DaemonSet of the bad release is collected")
 
 
-@pytest.mark.parametrize("how", ["lies", "hangs"])
-def test_wrong_answers_and_silence_stop_a_release_in_its_canary(world: World, how: str):
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("lies", "answers to the golden inputs differ: 41 % agree of 99 % asked for"),
+        ("misfiled", "golden inputs cannot be used: The golden inputs are not those that were asked for."),
+        ("hangs", "not ready"),
+    ],
+)
+def test_wrong_answers_and_silence_stop_a_release_in_its_canary(world: World, how: str, told: str):
     fleet = world.fleet(sites=3)
     fleet.take(how, "2")
-    name = fleet.roll(onFailure="Pause", progressDeadlineSeconds=2)
+    name = fleet.roll(onFailure="Pause", progressDeadlineSeconds=2, goldenInputs=GOLDEN)
     status = fleet.ends(name, "Paused")
     assert status["reason"] == "max_failures" and len(status["failures"]) == 1
+    assert told in next(iter(status["failures"].values()))
     assert set(fleet.versions().values()) == {""}, "the failed node went back to what it had: nothing"
+
+
+def test_a_release_is_asked_its_golden_inputs_on_every_node(world: World):
+    fleet = world.fleet(sites=2)
+    name = fleet.roll(goldenInputs={**GOLDEN, "minAgreementPercent": 95})
+    fleet.ends(name, "Succeeded")
+    found = world.server.send("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets")["items"]
+    (mine,) = [row for row in found if row["metadata"]["labels"].get("aiplatform.dev/model") == fleet.model]
+    (sidecar,) = mine["spec"]["template"]["spec"]["initContainers"]
+    assert sidecar["restartPolicy"] == "Always" and "--min-agreement=95" in sidecar["args"]
+
+
+def test_golden_inputs_that_nothing_can_bring_to_a_node_hold_the_rollout_up(world: World):
+    fleet = world.fleet(sites=1)
+    name = fleet.roll(goldenInputs={**GOLDEN, "uri": "s3://golden/m.jsonl"})
+    status = until(lambda: (s := fleet.status(name)).get("reason") == "unbuildable" and s, "it is told")
+    assert "file of golden inputs" in status["message"] and set(fleet.versions().values()) == {""}
 
 
 def test_a_slow_pull_is_throttled_and_never_failed(world: World):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import strict_manifests as s
 from ai_platform_mcp.core.errors import InvalidInput
-from ai_platform_mcp.manifests import argo, dra, edge, kserve, kueue, llm, routing, trainer
+from ai_platform_mcp.manifests import argo, dra, edge, edge_golden, kserve, kueue, llm, routing, trainer
 from ai_platform_mcp.manifests.common import Origin
 
 few = settings(max_examples=25, deadline=None)
@@ -322,9 +322,15 @@ def test_the_objects_of_a_release_are_valid_and_select_each_other(
     daemon_set = edge.release_daemon_set(site, origin)
     service = edge.site_service(release.model, "edge", port, origin)
     prepull = edge.prepull_daemon_set(release, "edge", "pause@sha256:" + "2" * 64, {"a": "b"}, origin, minor)
-    for made in (daemon_set, service, prepull):
+    check = edge_golden.GoldenCheck(
+        inputs=edge.GoldenInputs(uri="s3://golden/m", digest="sha256:" + "3" * 64),
+        image="ai-platform-mcp@sha256:" + "4" * 64,
+        storage={"spec": {"container": {"name": "storage-initializer", "image": "kserve/storage-initializer:v0.19.0"}}},
+    )
+    checked = edge_golden.with_golden(daemon_set, release, check, minor)
+    for made in (daemon_set, service, prepull, checked):
         s.assert_strictly_valid(made)
-    for made in (daemon_set, prepull):
+    for made in (daemon_set, prepull, checked):
         pod_labels = made["spec"]["template"]["metadata"]["labels"]
         s.assert_labels_are_valid(pod_labels)
         assert made["spec"]["selector"]["matchLabels"].items() <= pod_labels.items()

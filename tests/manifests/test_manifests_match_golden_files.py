@@ -10,7 +10,20 @@ import pytest
 import yaml
 
 import strict_manifests as s
-from ai_platform_mcp.manifests import argo, common, dra, edge, flux, kserve, kueue, litellm, llm, routing, trainer
+from ai_platform_mcp.manifests import (
+    argo,
+    common,
+    dra,
+    edge,
+    edge_golden,
+    flux,
+    kserve,
+    kueue,
+    litellm,
+    llm,
+    routing,
+    trainer,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "sha256:" + "a1" * 32
@@ -113,6 +126,11 @@ PROXY = litellm.Proxy(
 )
 ORIGIN, ALL = s.ORIGIN, s.EVERYTHING
 SITE = edge.SiteService(release=RELEASE, namespace="edge", compute=GPU, priority_class="edge-critical")
+CHECK = edge_golden.GoldenCheck(
+    inputs=edge.GoldenInputs(uri="s3://golden/vision-v3", digest="sha256:" + "c3" * 32),
+    image="registry.example.com/ai-platform-mcp@sha256:" + "d4" * 32,
+    storage={"spec": {"container": {"name": "storage-initializer", "image": "kserve/storage-initializer:v0.19.0"}}},
+)
 ROUTE = routing.Route(
     name="vision-v3",
     namespace="vision",
@@ -181,6 +199,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "resource-claim-template": dra.claim_template("h100", "vision", "gpu.nvidia.com", 2, ORIGIN, ALL),
     "edge-rollout": edge.edge_rollout(ROLLOUT, ORIGIN, ALL),
     "edge-daemon-set": edge.release_daemon_set(SITE, ORIGIN),
+    "edge-daemon-set-golden-inputs": edge_golden.with_golden(edge.release_daemon_set(SITE, ORIGIN), RELEASE, CHECK, 36),
     "edge-prepull": edge.prepull_daemon_set(RELEASE, "edge", "registry.k8s.io/pause:3.10", {"a": "b"}, ORIGIN, 36),
     "edge-prepull-before-image-volumes": edge.prepull_daemon_set(
         RELEASE, "edge", "registry.k8s.io/pause:3.10", {"a": "b"}, ORIGIN, 34

@@ -35,6 +35,8 @@ HUNG = 90.0
 """Seconds without a turn of the loop after which the process says that it is not alive: longer than any deadline inside."""
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 LEASE = "ai-platform-mcp-controller"
+IMAGE = "AI_PLATFORM_IMAGE"
+"""Environment variable that names our own image."""
 
 
 def _options() -> argparse.ArgumentParser:
@@ -56,6 +58,11 @@ def _options() -> argparse.ArgumentParser:
         help="for a platform whose time runs faster, such as the sandbox",
     )
     options.add_argument("--with-parent", action="store_true", help="end when standard input does, as a child should")
+    options.add_argument(
+        "--image",
+        default=os.environ.get(IMAGE, ""),
+        help=f"of ai-platform-mcp, for the sidecars that ask golden inputs; else {IMAGE}",
+    )
     add_options(options)
     options.add_argument("--verbose", "-v", action="store_true", help="log more to standard error")
     return options
@@ -92,8 +99,14 @@ async def _run(chosen: argparse.Namespace) -> None:
     from ai_platform_mcp.controllers.edge.loop import PAUSE_IMAGE, Controller
 
     async with access(_config(chosen)) as port, counting(chosen.prometheus, chosen.prometheus_token_file) as counts:
-        image = chosen.pause_image or PAUSE_IMAGE
-        controller = Controller(port, chosen.namespace, image, speed=chosen.speed, counts=counts)
+        controller = Controller(
+            port,
+            chosen.namespace,
+            chosen.pause_image or PAUSE_IMAGE,
+            speed=chosen.speed,
+            image=chosen.image,
+            counts=counts,
+        )
         feeds = feeds_of(port.access, controller)
         election = None
         if not chosen.standalone:

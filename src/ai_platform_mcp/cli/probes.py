@@ -22,14 +22,16 @@ def said(problem: str) -> Answer:
 
 
 async def serve_probes(address: str, answers: Callable[[str], Answer]) -> None:
-    """Listen at ``HOST:PORT`` (port 0: any) and answer every request by its path, until the event loop ends.
+    """Listen at ``HOST:PORT`` and answer every request by its path, until the event loop ends.
+
+    Without a host it is every address of the machine, of both families; port 0 is any.
 
     Raises:
         InvalidInput: the address is none.
     """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise InvalidInput(f"{address!r} is not HOST:PORT.", remedy="Such as 0.0.0.0:8080.")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        raise InvalidInput(f"{address!r} is not HOST:PORT.", remedy="Such as 0.0.0.0:8080, or :8080.")
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -44,8 +46,8 @@ async def serve_probes(address: str, answers: Callable[[str], Answer]) -> None:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, host.strip("[]"), int(port), limit=8192)
-    sys.stderr.write(f"Health on http://{host}:{server.sockets[0].getsockname()[1]}/healthz\n")
+    server = await asyncio.start_server(answer, host.strip("[]") or None, int(port), limit=8192)
+    sys.stderr.write(f"Health on http://{host or 'localhost'}:{server.sockets[0].getsockname()[1]}/healthz\n")
 
 
 async def _path(reader: asyncio.StreamReader) -> str:

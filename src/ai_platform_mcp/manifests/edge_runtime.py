@@ -11,13 +11,12 @@ from typing import Any, cast
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value, type_json
+from ai_platform_mcp.manifests.bringing import bring
 from ai_platform_mcp.manifests.common import Origin
 from ai_platform_mcp.manifests.edge import Release, SiteService, daemon_set_of
 
 MODEL_PATH = "/mnt/models"
 """Where KServe's runtimes look for the model."""
-IMAGE_VOLUMES = 35
-"""Minor version of Kubernetes from which image volumes are on by default (KEP-4639; since 1.33 behind a gate)."""
 _RUNTIME_CONTAINER = "kserve-container"
 
 
@@ -45,7 +44,10 @@ def runtime_daemon_set(service: SiteService, parts: Parts, origin: Origin, minor
     port = container["ports"][0]["name"]
     if "readinessProbe" not in container:  # KServe leaves it to Knative; on a node somebody has to ask
         container["readinessProbe"] = {"tcpSocket": {"port": port}, "periodSeconds": 5}
-    spec = _brought(service.release, parts.storage, minor)
+    release = service.release
+    what = f"release {release.model} {release.version}"
+    uri = release.storage_uri or ""
+    spec = bring(uri, what, "model-bytes", MODEL_PATH, "storage-initializer", parts.storage, minor)
     for key in ("tolerations", "imagePullSecrets", "volumes"):
         own = cast("list[Any]", (parts.runtime.get("spec") or {}).get(key) or [])
         if own:
@@ -80,28 +82,3 @@ def _ports(container: type_json, port: int) -> list[type_json]:
     rows = cast("list[type_json]", container.get("ports") or [{"containerPort": port, "protocol": "TCP"}])
     rest = [row for row in rows[1:] if row.get("name") != "http"]
     return [{**rows[0], "name": "http"}, *rest]
-
-
-def _brought(release: Release, storage: type_json | None, minor: int) -> type_json:
-    """Return the volume that holds the model, and the init container that fills it where an image cannot be mounted."""
-    uri = release.storage_uri or ""
-    if uri.startswith("oci://"):
-        if minor < IMAGE_VOLUMES:
-            raise InvalidInput(
-                f"release {release.model} {release.version} is an OCI image, which needs Kubernetes 1.{IMAGE_VOLUMES}",
-                cause=f"this cluster is 1.{minor}: image volumes are off by default",
-                remedy="give the release a serving image, or a storage URI that the storage initializer can fetch",
-            )
-        image = {"reference": uri.removeprefix("oci://"), "pullPolicy": "IfNotPresent"}
-        return {"volumes": [{"name": "model-bytes", "image": image}]}
-    container = cast("type_json", ((storage or {}).get("spec") or {}).get("container") or {})
-    if not container.get("image"):
-        raise InvalidInput(
-            f"nothing in this cluster fetches {uri.partition('://')[0]}:// to a node",
-            cause="there is no ClusterStorageContainer",
-            remedy="install KServe's ClusterStorageContainer, or give the release an image",
-        )
-    mount = {"name": "model-bytes", "mountPath": MODEL_PATH}
-    fetch = {**container, "name": "storage-initializer", "args": [uri, MODEL_PATH]}
-    fetch["volumeMounts"] = [*cast("list[Any]", container.get("volumeMounts") or []), mount]
-    return {"volumes": [{"name": "model-bytes", "emptyDir": {}}], "initContainers": [fetch]}

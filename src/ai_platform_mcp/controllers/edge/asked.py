@@ -9,7 +9,7 @@ from ai_platform_mcp.domain.objects import metadata_of, parse_time, rows, sectio
 from ai_platform_mcp.domain.rollout import state
 from ai_platform_mcp.domain.rollout.state import Phase, Progress, Rollout, Wave
 from ai_platform_mcp.manifests.common import label_value
-from ai_platform_mcp.manifests.edge import Release
+from ai_platform_mcp.manifests.edge import GoldenInputs, Release
 
 PHASES: tuple[str, ...] = get_args(Phase)
 HELD = frozenset({"Draft", "WaitingForApproval"})
@@ -94,6 +94,15 @@ def _release(live: type_json, fields: type_json) -> Release:
         storage_uri=fields.get("storageUri"),
         runtime=spec.get("runtime"),
     )
+
+
+def golden_of(live: type_json) -> GoldenInputs | None:
+    """Return the golden inputs of the release that the rollout brings; what it returns to was judged when it came."""
+    golden = section(live, "spec", "goldenInputs")
+    if not golden:
+        return None
+    least = _number(golden, "minAgreementPercent", 99)
+    return GoldenInputs(uri=str(golden["uri"]), digest=str(golden["digest"]), min_agreement_percent=least)
 
 
 def fetchable(release: Release) -> bool:

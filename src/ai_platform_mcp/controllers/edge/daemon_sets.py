@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ai_platform_mcp.controllers.edge.asked import fetchable, release_of, rollback_release_of
+from ai_platform_mcp.controllers.edge.asked import fetchable, golden_of, release_of, rollback_release_of
 from ai_platform_mcp.controllers.edge.observe import PREPULL_LABEL
 from ai_platform_mcp.controllers.edge.ports import Write
 from ai_platform_mcp.core.errors import InvalidInput
@@ -28,6 +28,7 @@ from ai_platform_mcp.manifests.edge import (
     release_daemon_set,
     release_name,
 )
+from ai_platform_mcp.manifests.edge_golden import GoldenCheck, with_golden
 from ai_platform_mcp.manifests.edge_runtime import Parts, runtime_daemon_set
 
 EDGE_TOLERATION = Toleration(key="node-role.kubernetes.io/edge")
@@ -43,6 +44,10 @@ class Cluster(Value):
     pause_image: str
     runtimes: Mapping[str, Parts] = {}
     """By name, for releases that are served by a runtime."""
+    image: str = ""
+    """Our own image, which asks golden inputs; empty where nobody said it."""
+    storage: type_json | None = None
+    """The ClusterStorageContainer, where golden inputs have to be fetched."""
 
 
 def wanted(
@@ -51,10 +56,14 @@ def wanted(
     """Return the DaemonSets a rollout needs now.
 
     Raises:
-        InvalidInput: a release cannot be built: no image pinned by digest, a runtime that is not there.
+        InvalidInput: a release cannot be built: no image pinned by digest, a runtime that is not there, golden inputs that
+            nothing can ask.
     """
-    release, back = release_of(live), rollback_release_of(live)
+    release, back, golden = release_of(live), rollback_release_of(live), golden_of(live)
     found = [_serving(live, release, cluster)]
+    if golden is not None:
+        check = GoldenCheck(inputs=golden, image=cluster.image, storage=cluster.storage)
+        found = [with_golden(found[0], release, check, cluster.minor)]
     if back is not None and back.digest != release.digest:
         found.append(_serving(live, back, cluster))
     if rollout.staged and fetchable(release) and progress.phase in ("Ready", "Running", "Paused"):

@@ -11,7 +11,7 @@ import anyio
 
 from ai_platform_mcp.controllers.analysis.analyst import Analyst
 from ai_platform_mcp.controllers.analysis.measure import Counts
-from ai_platform_mcp.controllers.edge.asked import release_of, rollback_release_of
+from ai_platform_mcp.controllers.edge.asked import golden_of, release_of, rollback_release_of
 from ai_platform_mcp.controllers.edge.caches import Caches
 from ai_platform_mcp.controllers.edge.daemon_sets import Cluster
 from ai_platform_mcp.controllers.edge.lease import Election
@@ -45,6 +45,7 @@ class Controller:
         namespace: look after the rollouts of this namespace only; empty for all.
         pause_image: what holds a prepulled image on a node.
         now: the clock, for tests that cannot wait.
+        image: our own image, for the sidecars that ask golden inputs.
         speed: how many seconds of a rollout's spec pass in one; more than 1 where the platform's time runs faster.
         counts: what analysis measures by; without it a rollout that asks for analysis ends inconclusive.
     """
@@ -56,6 +57,7 @@ class Controller:
         pause_image: str = PAUSE_IMAGE,
         now: Callable[[], datetime] = _second,
         speed: float = 1.0,
+        image: str = "",
         counts: Counts | None = None,
     ):
         self.caches = Caches(self._changed)
@@ -66,9 +68,11 @@ class Controller:
         self._api = api
         self._namespace = namespace
         self._pause_image = pause_image
+        self._image = image
         self._minor = 0
         self._parts: dict[str, tuple[float, Parts | None]] = {}
         self._analyst = Analyst(counts, now, self._changed)
+        self._stored: tuple[float, type_json | None] = 0.0, None
         self._looker = Looker(api, self.caches, self._building, now, self._turn, self._analyst, speed)
         self._due: dict[str, float] = {}
         self._wake = anyio.Event()
@@ -146,18 +150,32 @@ class Controller:
             if release is not None and not release.image and release.runtime
         }
         found = {name: parts for name in names if (parts := await self._runtime(name)) is not None}
-        return Cluster(minor=self._minor, pause_image=self._pause_image, runtimes=found)
+        fetches = any(golden is not None and not golden.uri.startswith("oci://") for golden in map(golden_of, rollouts))
+        return Cluster(
+            minor=self._minor,
+            pause_image=self._pause_image,
+            runtimes=found,
+            image=self._image,
+            storage=await self._storage() if fetches else None,
+        )
 
     async def _runtime(self, name: str) -> Parts | None:
         known = self._parts.get(name)
         if known is not None and time.monotonic() - known[0] < _KNOWN_FOR:
             return known[1]
         runtime = await self._read(f"{_KSERVE}/clusterservingruntimes/{name}")
-        storage = await self._read(f"{_KSERVE}/clusterstoragecontainers/default")
+        storage = await self._storage()
         parts = None if runtime is None else Parts(runtime=runtime, storage=storage)
         if parts is not None:
             self._parts[name] = time.monotonic(), parts
         return parts
+
+    async def _storage(self) -> type_json | None:
+        read, found = self._stored
+        if found is None or time.monotonic() - read > _KNOWN_FOR:
+            found = await self._read(f"{_KSERVE}/clusterstoragecontainers/default")
+            self._stored = time.monotonic(), found
+        return found
 
     async def _read(self, path: str) -> type_json | None:
         try:

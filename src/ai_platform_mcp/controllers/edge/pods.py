@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,15 +10,17 @@ from typing import Literal
 
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.redact import untrusted
+from ai_platform_mcp.domain.golden.agreement import DIFFERS, UNUSABLE
 from ai_platform_mcp.domain.objects import condition, labels_of, parse_time, rows, section, whole
 from ai_platform_mcp.domain.rollout.state import PodSeen
 from ai_platform_mcp.manifests.common import VERSION_LABEL
 from ai_platform_mcp.manifests.edge import RELEASE_LABEL, Release, release_name
+from ai_platform_mcp.manifests.edge_golden import GOLDEN_CONTAINER
 
-MODEL_CONTAINER, GOLDEN_CONTAINER = "model", "golden"
-GOLDEN_DIFFERS = 3
-"""Exit code of the golden container where answers differ; every other one is an accident of its own."""
+MODEL_CONTAINER = "model"
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
+_CRASHED = "CrashLoopBackOff"
+"""Of the check of golden inputs this is no news: its exit code says more, and is read on its own."""
 _WAITING_AS_USUAL = frozenset({"", "PodInitializing", "ContainerCreating"})
 _HELD_UP = re.compile(
     r"toomanyrequests|too many requests|\b429\b|rate limit|pull qps exceeded|\b50[234]\b|service unavailable|i/o timeout"
@@ -38,7 +41,7 @@ def pod_seen(pod: type_json, release: Release) -> PodSeen:
     waits = [
         section(row, "state", "waiting")
         for row in [*first, *rows(status, "containerStatuses")]
-        if row.get("name") != GOLDEN_CONTAINER
+        if row.get("name") != GOLDEN_CONTAINER or section(row, "state", "waiting").get("reason") != _CRASHED
     ]
     waiting = next((row for row in waits if str(row.get("reason") or "") not in _WAITING_AS_USUAL), {})
     reason = str(waiting.get("reason") or "")
@@ -52,6 +55,7 @@ def pod_seen(pod: type_json, release: Release) -> PodSeen:
         pulled=started is not None or bool(main.get("imageID")),
         restarts=whole(main.get("restartCount")),
         golden=_golden(pod, golden),
+        golden_told=_golden_told(golden),
         digest_matches=_digest_matches(pod, main, release),
     )
 
@@ -74,14 +78,32 @@ def _started(main: type_json) -> datetime | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def _golden(pod: type_json, status: type_json) -> Literal["none", "running", "pass", "fail"]:
+def _golden(pod: type_json, status: type_json) -> Literal["none", "running", "pass", "fail", "unusable"]:
     names = {row.get("name") for key in ("initContainers", "containers") for row in rows(pod, "spec", key)}
     if GOLDEN_CONTAINER not in names:
         return "none"
     ends = [section(status, state, "terminated").get("exitCode") for state in ("state", "lastState")]
-    if GOLDEN_DIFFERS in ends:
+    if DIFFERS in ends:
         return "fail"
+    if UNUSABLE in ends:
+        return "unusable"
     return "pass" if status.get("ready") else "running"
+
+
+def _golden_told(status: type_json) -> str:
+    """Return why the check ended, in few words: its termination message is JSON of ours, or of nobody."""
+    texts = [section(status, state, "terminated").get("message") for state in ("state", "lastState")]
+    try:
+        said = section(json.loads(next((str(text) for text in texts if text), "")))
+    except (ValueError, RecursionError):
+        return ""
+    first = next(iter(rows(said, "first")), {})
+    if "agreement_percent" in said:
+        tail = f", such as input {first.get('id')}: {first.get('why')}" if first else ""
+        return untrusted(
+            f"{said['agreement_percent']} % agree of {said.get('min_agreement_percent')} % asked for{tail}", 160
+        )
+    return untrusted(str(said.get("message") or ""), 160)
 
 
 def _digest_matches(pod: type_json, main: type_json, release: Release) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ai_platform_mcp.core.model import Value
-from ai_platform_mcp.domain.rollout.state import Mark, NodeSeen, NodeState, Rollout
+from ai_platform_mcp.domain.rollout.state import Mark, NodeSeen, NodeState, PodSeen, Rollout
 
 CRASHES = 3
 """Restarts before readiness after which a release counts as failed on a node: the kubelet backs off from the second."""
@@ -129,12 +129,18 @@ def _fault(rollout: Rollout, node: NodeSeen, now: datetime) -> str:
     if pod.digest_matches is False:
         return "runs other bytes than the release's digest"
     if pod.golden == "fail":
-        return "its answers to the golden inputs differ"
+        return f"its answers to the golden inputs differ{_told(pod)}"
+    if pod.golden == "unusable":
+        return f"its golden inputs cannot be used{_told(pod)}"
     if pod.waiting in FATAL:
         return pod.waiting
     if pod.ready_since is None and pod.restarts >= CRASHES:
         return f"crashed {pod.restarts} times"
     return ""
+
+
+def _told(pod: PodSeen) -> str:
+    return f": {pod.golden_told}" if pod.golden_told else ""
 
 
 def counted_online(rollout: Rollout, row: NodeView, now: datetime) -> bool:

@@ -119,7 +119,10 @@ class PodSeen(Value):
     """Whether the registry or the line, asked too much, is what keeps it waiting."""
     pulled: bool = False
     restarts: int = 0
-    golden: Literal["none", "running", "pass", "fail"] = "none"
+    golden: Literal["none", "running", "pass", "fail", "unusable"] = "none"
+    """What the check of golden inputs says; ``unusable``: the inputs themselves are not what was asked for."""
+    golden_told: str = ""
+    """What it gave as its reason, where it failed."""
     digest_matches: bool | None = None
     """Whether the bytes that run are the release's; None while nobody can tell."""
 
