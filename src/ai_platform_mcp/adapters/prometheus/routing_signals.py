@@ -82,6 +82,12 @@ ROUTING_SIGNALS: Mapping[str, Signal] = {
             ),
         ),
         _signal(
+            "at_begin",
+            "Series of requests that were there when the window began",
+            "count",
+            *_each("_count", "count by ($by) (NAME_count{$sel} offset $range)"),
+        ),
+        _signal(
             "failed_share",
             "Share of requests that failed over the window",
             "ratio",
