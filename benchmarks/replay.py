@@ -208,7 +208,7 @@ def _count(sums: list[int], row: Arrival) -> None:
 def _outcome(rows: list[Arrival], nodes: int, used: dict[str, list[int]], late: int) -> Outcome:
     served = [Served(target=name, requests=n, prompt_tokens=p, output_tokens=o) for name, (n, p, o) in used.items()]
     saved = savings(served, (edge(nodes), CLOUD), rows[-1].at / 3600, "cloud")
-    return Outcome(used["edge"][0] / len(rows), late / len(rows), saved.marginal_share, saved.share)
+    return Outcome(used["edge"][0] / len(rows), late / len(rows), saved.marginal_share or 0.0, saved.share)
 
 
 def bound(rows: list[Arrival], nodes: int) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value
@@ -29,14 +29,31 @@ class Savings(Value):
     """What the requests cost where they were served."""
     fixed_cents: float
     """What every target costs whether or not requests come, the counterfactual's own included."""
-    marginal_share: float
-    """Saved share of the counterfactual's marginal cost, as if the edge were free while idle."""
+    marginal_share: float | None
+    """Saved share of the counterfactual's marginal cost, as if the edge were free while idle; None where it has none."""
     share: float
     """Saved share with everything counted: the one to decide by."""
 
 
-def savings(served: Sequence[Served], targets: Sequence[Target], hours: float, counterfactual: str) -> Savings:
+def savings(
+    served: Sequence[Served],
+    targets: Sequence[Target],
+    hours: float,
+    counterfactual: str,
+    *,
+    up: Mapping[str, float] | None = None,
+    capacity_cents_per_hour: float | None = None,
+) -> Savings:
     """Return what was saved against serving all of it from ``counterfactual``.
+
+    Args:
+        served: what each target served; one that served nothing may be left out.
+        targets: every target that was there, with its costs.
+        hours: how long the period was.
+        counterfactual: the target that would have served everything.
+        up: for how many of the hours a target was there, where it was less than all of them.
+        capacity_cents_per_hour: the fixed cost of the counterfactual if it served everything, where that takes more of it than
+            there is now; None: as much as now.
 
     Raises:
         InvalidInput: a target that served, or the counterfactual, is not among ``targets``; or nothing was served at a cost.
@@ -45,19 +62,21 @@ def savings(served: Sequence[Served], targets: Sequence[Target], hours: float, c
     if missing := sorted({counterfactual, *(row.target for row in served)} - set(known)):
         raise InvalidInput(f"no costs are known of {missing[0]}", remedy="give its costs")
     other = known[counterfactual]
+    there = dict.fromkeys(known, hours) | dict(up or {})
     real = sum(_cents(row, known[row.target]) for row in served)
     instead = sum(_cents(row, other) for row in served)
-    if instead <= 0:
-        raise InvalidInput("serving it from the counterfactual would cost nothing", remedy="give its marginal cost")
-    fixed = hours * sum(target.fixed_cents_per_hour for target in known.values())
-    against = instead + hours * other.fixed_cents_per_hour
+    capacity = other.fixed_cents_per_hour if capacity_cents_per_hour is None else capacity_cents_per_hour
+    against = instead + there[counterfactual] * capacity
+    if against <= 0:
+        raise InvalidInput("serving it from the counterfactual would cost nothing", remedy="give its costs")
+    fixed = sum(there[target.name] * target.fixed_cents_per_hour for target in known.values())
     return Savings(
         counterfactual=f"all from {counterfactual}",
         hours=hours,
         counterfactual_cents=against,
         marginal_cents=real,
         fixed_cents=fixed,
-        marginal_share=1 - real / instead,
+        marginal_share=1 - real / instead if instead > 0 else None,
         share=1 - (real + fixed) / against,
     )
 
