@@ -598,6 +598,100 @@ promote_model := {
 	"approval": null
 }
 
+route_model := {
+	"schema": "ai-platform.input/v1",
+	"request_id": "req-1",
+	"tool": "route_model",
+	"action": "route",
+	"dry_run": true,
+	"time": "2026-11-23T10:00:00Z",
+	"principal": {
+		"id": "local:sam",
+		"kind": "agent",
+		"issuer": "local",
+		"team": "vision",
+		"groups": [],
+		"roles": [
+			"developer"
+		],
+		"scopes": [],
+		"auth_method": "local"
+	},
+	"targets": [
+		{
+			"environment": "staging",
+			"cluster": "gcp",
+			"namespace": "vision",
+			"cloud": "gcp",
+			"region": "eu-west-1",
+			"site": "",
+			"cluster_facts": {"protected": false, "allowed_teams": []}
+		}
+	],
+	"args": {},
+	"cost": null,
+	"facts": {
+		"model": {
+			"name": "vision",
+			"version": "3",
+			"aliases": [
+				"champion"
+			],
+			"source": "runs:/r1/model",
+			"digest": "sha256:abababababababababababababababababababababababababababababababab",
+			"signed": true,
+			"card": true,
+			"licence": "Apache-2.0",
+			"owner_team": "vision",
+			"residency": [
+				"eu"
+			],
+			"gates": [
+				{
+					"metric": "accuracy",
+					"value_milli": 950,
+					"threshold_milli": 900,
+					"verdict": "pass",
+					"age_seconds": 3600
+				}
+			]
+		},
+		"compute": null,
+		"rollout": null,
+		"fleet": null,
+		"retrain": null,
+		"quota": null,
+		"routing": {
+			"slo_ms": 500,
+			"breaker": true,
+			"routes": [
+				{"target": "edge", "group": "vision", "tier": "edge", "region": "eu-west-1", "spot": false, "critical": true},
+				{"target": "gcp", "group": "vision-cloud", "tier": "cloud", "region": "eu-west-1", "spot": false, "critical": true},
+				{"target": "gcp-spot", "group": "vision-spot", "tier": "cloud", "region": "eu-west-1", "spot": true, "critical": false}
+			]
+		},
+		"changes": [
+			{
+				"action": "update",
+				"system": "kubernetes",
+				"kind": "ConfigMap",
+				"name": "litellm-config",
+				"namespace": "vision",
+				"owner_team": "vision",
+				"replicas_removed": 0,
+				"forced": false,
+				"gitops": "none",
+				"gitops_tool": "",
+				"gitops_owner": "",
+				"gitops_repository": null,
+				"gitops_path": null
+			}
+		]
+	},
+	"plan_digest": "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+	"approval": null
+}
+
 control_operation := {
 	"schema": "ai-platform.input/v1",
 	"request_id": "req-1",

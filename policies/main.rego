@@ -66,6 +66,7 @@ known_tools := {
 	"manage_edge_nodes",
 	"register_model",
 	"promote_model",
+	"route_model",
 	"control_operation",
 }
 
@@ -104,6 +105,8 @@ tool_wrong := data.aiplatform.register_model.wrong if input.tool == "register_mo
 
 tool_wrong := data.aiplatform.promote_model.wrong if input.tool == "promote_model"
 
+tool_wrong := data.aiplatform.route_model.wrong if input.tool == "route_model"
+
 tool_wrong := data.aiplatform.control_operation.wrong if input.tool == "control_operation"
 
 tool_findings := data.aiplatform.deploy_model.violations if input.tool == "deploy_model"
@@ -117,6 +120,8 @@ tool_findings := data.aiplatform.manage_edge_nodes.violations if input.tool == "
 tool_findings := data.aiplatform.register_model.violations if input.tool == "register_model"
 
 tool_findings := data.aiplatform.promote_model.violations if input.tool == "promote_model"
+
+tool_findings := data.aiplatform.route_model.violations if input.tool == "route_model"
 
 tool_findings := data.aiplatform.control_operation.violations if input.tool == "control_operation"
 
@@ -132,6 +137,8 @@ tool_warnings := data.aiplatform.register_model.warnings if input.tool == "regis
 
 tool_warnings := data.aiplatform.promote_model.warnings if input.tool == "promote_model"
 
+tool_warnings := data.aiplatform.route_model.warnings if input.tool == "route_model"
+
 tool_warnings := data.aiplatform.control_operation.warnings if input.tool == "control_operation"
 
 asks := data.aiplatform.deploy_model.asks if input.tool == "deploy_model"
@@ -146,6 +153,8 @@ asks := data.aiplatform.register_model.asks if input.tool == "register_model"
 
 asks := data.aiplatform.promote_model.asks if input.tool == "promote_model"
 
+asks := data.aiplatform.route_model.asks if input.tool == "route_model"
+
 asks := data.aiplatform.control_operation.asks if input.tool == "control_operation"
 
 limits := data.aiplatform.deploy_model.limits if input.tool == "deploy_model"
@@ -159,6 +168,8 @@ limits := data.aiplatform.manage_edge_nodes.limits if input.tool == "manage_edge
 limits := data.aiplatform.register_model.limits if input.tool == "register_model"
 
 limits := data.aiplatform.promote_model.limits if input.tool == "promote_model"
+
+limits := data.aiplatform.route_model.limits if input.tool == "route_model"
 
 limits := data.aiplatform.control_operation.limits if input.tool == "control_operation"
 

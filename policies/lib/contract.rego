@@ -109,6 +109,20 @@ retrain := [
 	[["performance_drop_milli"], "int?"],
 ]
 
+routing := [
+	[["slo_ms"], "count?"],
+	[["breaker"], "flag"],
+	[["routes"], "array"],
+]
+
+route := [
+	[["target"], "name"],
+	[["group"], "name"],
+	[["region"], "text"],
+	[["spot"], "flag"],
+	[["critical"], "flag"],
+]
+
 spending := [
 	[["hourly_cents"], "count"],
 	[["total_cents"], "count"],
@@ -149,6 +163,8 @@ default health_facts := null
 health_facts := facts.fleet.health
 
 health_group := shape.faults(health_facts, "facts.fleet.health", health)
+
+routing_group := group("routing", routing) | shape.each(object.get(facts, ["routing", "routes"], null), "facts.routing.routes[]", route)
 
 rollout_group := group("rollout", rollout)
 

@@ -282,8 +282,9 @@ class App:
         if settings.sandboxed and not (settings.budgets_cents or settings.golden_paths):
             from ai_platform_mcp.sandbox.platform import SANDBOX_FACTS
 
-            own = settings.routing.tariff
-            return replace(SANDBOX_FACTS, tariff=own) if own.model_fields_set else SANDBOX_FACTS
+            own = settings.routing
+            tariff = own.tariff if own.tariff.model_fields_set else SANDBOX_FACTS.tariff
+            return replace(SANDBOX_FACTS, routing=own.model_dump(exclude={"tariff"}), tariff=tariff)
         return PlatformFacts(
             budgets_cents=settings.budgets_cents,
             device_hourly_cents=settings.prices.device_hourly_cents,

@@ -178,11 +178,16 @@ class ProxySettings(Section):
 
 
 class GatewaySettings(Section):
-    """The Gateway that routes attach to, and the domain under which each group of servers gets a host name."""
+    """The Gateway that routes attach to, and the domain under which each group of servers gets a host name.
+
+    ``picker`` is the Service of an endpoint picker that each namespace has: cloud replicas then stand in an InferencePool.
+    """
 
     name: str
     namespace: str | None = None
     domain: str
+    picker: str = ""
+    picker_port: int = Field(default=9002, ge=1, le=65535)
 
 
 class RoutingSettings(Section):

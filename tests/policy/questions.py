@@ -19,6 +19,8 @@ from ai_platform_mcp.core.facts import (
     QuotaFacts,
     RetrainFacts,
     RolloutFacts,
+    RouteFacts,
+    RoutesFacts,
     SiteFacts,
 )
 from ai_platform_mcp.core.plan import Cost, Target
@@ -36,6 +38,7 @@ ACTIONS = {
     "manage_edge_nodes": ["drain", "cordon", "label", "rollout", "pause", "resume", "rollback"],
     "register_model": ["register"],
     "promote_model": ["promote"],
+    "route_model": ["route"],
     "control_operation": ["promote", "resume", "pause", "cancel", "rollback"],
 }
 
@@ -71,6 +74,11 @@ def sites(count: int = 2) -> tuple[SiteFacts, ...]:
     )
 
 
+def _route(target: str, group: str, **fields: Any) -> RouteFacts:
+    usual: dict[str, Any] = {"tier": "cloud", "region": "eu-west-1", "spot": False, "critical": False}
+    return RouteFacts(target=target, group=group, **{**usual, **fields})
+
+
 def _facts(tool: str, environment: str) -> tuple[Facts, Cost | None]:
     compute = ComputeFacts(
         purpose="train",
@@ -95,6 +103,12 @@ def _facts(tool: str, environment: str) -> tuple[Facts, Cost | None]:
         performance_drop_milli=40,
     )  # fmt: skip
     quota = QuotaFacts(queue="gpu", flavor="a100-spot", nominal=128, used=0, requested=64, forecast="now")
+    config = change(kind="ConfigMap", name="litellm-config", namespace=namespace)
+    routes = RoutesFacts(slo_ms=500, breaker=True, routes=(
+        _route("edge", "vision", tier="edge", critical=True),
+        _route("gcp", "vision-cloud", critical=True),
+        _route("gcp-spot", "vision-spot", spot=True),
+    ))  # fmt: skip
     node = change(kind="Node", name="edge-1", namespace=None, owner_team=None)
     hourly = Cost(hourly_cents=400, basis="list 2026-11-01")
     by_tool: dict[str, tuple[Facts, Cost | None]] = {
@@ -107,6 +121,7 @@ def _facts(tool: str, environment: str) -> tuple[Facts, Cost | None]:
         "manage_edge_nodes": (Facts(model=model(), rollout=rollout, fleet=fleet, changes=(node,)), None),
         "register_model": (Facts(model=model(), changes=(registry,)), None),
         "promote_model": (Facts(model=model(), changes=(registry,)), None),
+        "route_model": (Facts(model=model(), routing=routes, changes=(config,)), None),
         "control_operation": (Facts(changes=(change(namespace=namespace),)), None),
     }
     return by_tool[tool]

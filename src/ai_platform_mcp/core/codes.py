@@ -178,6 +178,21 @@ ROLLOUT_CODES: Mapping[str, Words] = {
     ),
 }
 
+ROUTING_CODES: Mapping[str, Words] = {
+    "slo_missing": Words(
+        "Production is routed by a promise, and the plan of {model} has none.",
+        "Pass slo_ms: the milliseconds in which 19 of 20 requests are answered.",
+    ),
+    "spot_for_critical": Words(
+        "Critical requests could reach {target} by the group {group}, and it may be taken away at any moment.",
+        "Keep spot to the classes noncritical and batch.",
+    ),
+    "breaker_missing": Words(
+        "The routing plan of {model} has no circuit breaker: a dead target would cost every request its time-out.",
+        "Give the proxy allowed_fails and cooldown_time.",
+    ),
+}
+
 COMPUTE_CODES: Mapping[str, Words] = {
     "gpu_type_not_allowed": Words("The team may not use the accelerator {accelerator}.", "Use one of: {allowed}."),
     "gpu_count_exceeded": Words(
@@ -255,6 +270,7 @@ CODES: Mapping[str, Words] = {
     **ACCESS_CODES,
     **EVIDENCE_CODES,
     **ROLLOUT_CODES,
+    **ROUTING_CODES,
     **COMPUTE_CODES,
     **APPROVAL_CODES,
 }

@@ -17,6 +17,7 @@ from ai_platform_mcp.tools.promote_model import PromoteModel
 from ai_platform_mcp.tools.query_metrics import QueryMetrics
 from ai_platform_mcp.tools.register_model import RegisterModel
 from ai_platform_mcp.tools.request_gpu import RequestGpu
+from ai_platform_mcp.tools.route_model import RouteModel
 from ai_platform_mcp.tools.trigger_retraining import TriggerRetraining
 
 CATALOGUE: tuple[AnyTool, ...] = (
@@ -28,5 +29,6 @@ CATALOGUE: tuple[AnyTool, ...] = (
     PromoteModel(),
     DeployModel(),
     ManageEdgeNodes(),
+    RouteModel(),
     ControlOperation(),
 )

@@ -12,7 +12,7 @@ from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.domain.routing.check import validate
 from ai_platform_mcp.domain.routing.plan import Group, Member, RoutingPlan
 from ai_platform_mcp.manifests import litellm
-from ai_platform_mcp.manifests.common import Capabilities, Origin
+from ai_platform_mcp.manifests.common import Capabilities, Origin, object_name
 from ai_platform_mcp.manifests.routing import POOL_API, Backend, Route, http_route, inference_pool
 
 _SERVICE = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?")
@@ -100,13 +100,14 @@ def routes_of(
     gateway: Gateway,
     origin: Origin,
     capabilities: Capabilities,
-    pools: Mapping[str, Pool] | None = None,
+    pools: Mapping[str, Pool | str] | None = None,
 ) -> Routes:
     """Return one HTTPRoute per group whose members are Services of ``namespace``, and the InferencePools behind them.
 
     An HTTPRoute shares requests out by weight and knows no fallback: between groups that stays with whoever calls, such as
     the LiteLLM proxy. A target with a :class:`Pool` is reached through it where InferencePool is served, else through its
-    Service. Services elsewhere would need a ReferenceGrant of their owner, so such groups are left out.
+    Service; a name instead of one is a pool that stands already, and stays with whoever made it. Services elsewhere would
+    need a ReferenceGrant of their owner, so such groups are left out.
 
     Raises:
         InvalidInput: the plan has an error.
@@ -122,30 +123,39 @@ def routes_of(
             left_out[group.name] = f"{', '.join(outside)} is no Service of {namespace} with a port"
             continue
         for member in group.members:
-            if pool := known.get(member.target):
+            if isinstance(pool := known.get(member.target), Pool):
                 objects[f"pool {member.target}"] = inference_pool(
-                    member.target, namespace, pool.match_labels, pool.port, pool.picker, pool.picker_port, origin, capabilities
-                )  # fmt: skip
+                    object_name(member.target),
+                    namespace,
+                    pool.match_labels,
+                    pool.port,
+                    pool.picker,
+                    pool.picker_port,
+                    origin,
+                    capabilities,
+                )
         objects[group.name] = http_route(_route(group, namespace, gateway, known), origin, capabilities)
     return Routes(objects=tuple(objects.values()), left_out=left_out)
 
 
-def _route(group: Group, namespace: str, gateway: Gateway, pools: Mapping[str, Pool]) -> Route:
+def _route(group: Group, namespace: str, gateway: Gateway, pools: Mapping[str, Pool | str]) -> Route:
+    name = object_name(group.name)
     return Route(
-        name=group.name,
+        name=name,
         namespace=namespace,
         gateway=gateway.name,
         gateway_namespace=gateway.namespace,
-        hostnames=(f"{group.name}.{gateway.domain}",),
+        hostnames=(f"{name}.{gateway.domain}",),
         backends=tuple(_backend(member, namespace, pools) for member in group.members),
         timeout_seconds=max(member.timeout_seconds for member in group.members),
     )
 
 
-def _backend(member: Member, namespace: str, pools: Mapping[str, Pool]) -> Backend:
-    found = _service(member, namespace)
-    if member.target in pools or found is None:
-        return Backend(name=member.target, kind="InferencePool", weight=member.weight)
+def _backend(member: Member, namespace: str, pools: Mapping[str, Pool | str]) -> Backend:
+    found, pool = _service(member, namespace), pools.get(member.target)
+    if pool is not None or found is None:
+        name = pool if isinstance(pool, str) else object_name(member.target)
+        return Backend(name=name, kind="InferencePool", weight=member.weight)
     return Backend(name=found[0], port=found[1], weight=member.weight)
 
 

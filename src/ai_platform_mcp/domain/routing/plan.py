@@ -8,7 +8,8 @@ domains are groups of their own, the cheapest first, so that a fallback never re
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -74,7 +75,9 @@ class RoutingPlan(Value):
     reasons: tuple[str, ...] = ()
 
 
-def plan_routes(model: str, targets: Sequence[Target], typical: Request, slo: Slo) -> RoutingPlan:
+def plan_routes(
+    model: str, targets: Sequence[Target], typical: Request, slo: Slo, breaker: Breaker | None = None
+) -> RoutingPlan:
     """Return the plan for requests like ``typical``, whose residency and capability needs hold for all of the model's requests.
 
     The edge comes in only where it keeps the SLO while idle; load is the breaker's and the fallbacks' business.
@@ -115,15 +118,15 @@ def plan_routes(model: str, targets: Sequence[Target], typical: Request, slo: Sl
         reasons.append("batches enter where answers come later")
     if edge:
         reasons.append(f"the edge comes first: idle it keeps {slo.seconds:g} s, and {_first(steady)} is behind it")
-    breaker = Breaker()
+    breaker = breaker or Breaker()
     reasons.append(
-        f"a circuit opens at failure {breaker.allowed_fails + 1} within {breaker.cooldown_seconds} s, for as long; "
-        "nothing is retried where a fallback stands ready"
+        f"a circuit opens at failure {breaker.allowed_fails + 1} within {breaker.cooldown_seconds} s, for as long"
+        + ("" if breaker.retries else "; nothing is retried where a fallback stands ready")
     )
     return RoutingPlan(
         model=model,
         slo_seconds=slo.seconds,
-        groups=tuple(Group(name=name, members=_members(rows, typical, slo)) for name, rows in groups.items()),
+        groups=_filled(groups, typical, slo),
         entries=entries,
         fallbacks={name: to for name, to in fallbacks.items() if to},
         breaker=breaker,
@@ -166,7 +169,13 @@ def _chain(fallbacks: dict[str, tuple[str, ...]], ordered: tuple[str, ...]) -> N
         fallbacks[name] = ordered[place + 1 :]
 
 
-def _members(targets: Sequence[Target], typical: Request, slo: Slo) -> tuple[Member, ...]:
+def _filled(groups: Mapping[str, Sequence[Target]], typical: Request, slo: Slo) -> tuple[Group, ...]:
+    """Return the groups; a target of two groups completes its requests of a minute once, and each group sends it a part."""
+    shares = Counter(row.name for rows in groups.values() for row in rows)
+    return tuple(Group(name=name, members=_members(rows, typical, slo, shares)) for name, rows in groups.items())
+
+
+def _members(targets: Sequence[Target], typical: Request, slo: Slo, shares: Mapping[str, int]) -> tuple[Member, ...]:
     return tuple(
         Member(
             target=row.name,
@@ -177,7 +186,7 @@ def _members(targets: Sequence[Target], typical: Request, slo: Slo) -> tuple[Mem
             weight=row.slots,
             timeout_seconds=_timeout(row, typical, slo),
             prompt_limit=_prompt_limit(row, typical),
-            per_minute=_per_minute(row, typical) if row.tier == "edge" else None,
+            per_minute=_per_minute(row, typical, shares[row.name]) if row.tier == "edge" else None,
         )
         for row in sorted(targets, key=lambda row: row.name)
     )
@@ -187,13 +196,13 @@ def _prompt_limit(target: Target, typical: Request) -> int | None:
     return None if target.context_tokens is None else max(1, target.context_tokens - typical.output_tokens)
 
 
-def _per_minute(target: Target, typical: Request) -> int | None:
+def _per_minute(target: Target, typical: Request, groups: int) -> int | None:
     """Return how many typical requests its slots complete in a minute; None where they take no time that was measured.
 
     Beyond this rate its queue grows until nothing keeps the promise (utilisation above 1), however fast one answer is.
     """
     seconds = target.service.typical(typical.prompt_tokens, typical.output_tokens)
-    return max(1, math.floor(60 * target.slots / seconds)) if seconds > 0 else None
+    return max(1, math.floor(60 * target.slots / seconds / groups)) if seconds > 0 else None
 
 
 def _timeout(target: Target, typical: Request, slo: Slo) -> int:
