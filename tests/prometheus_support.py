@@ -119,23 +119,45 @@ def _number(value: float) -> str:
 @contextlib.contextmanager
 def real_prometheus(folder: Path, rows: Mapping[LabelSet, Sequence[Sample]]) -> Iterator[str]:
     """Start a real Prometheus over these samples on a loopback port of its choice; yields its URL."""
-    promtool, prometheus = shutil.which("promtool"), shutil.which("prometheus")
-    if promtool is None or prometheus is None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
         # A server that somebody else runs has other samples: it is asked in test_a_prometheus_of_yours.py.
         absent("prometheus", "no prometheus and promtool on PATH, which load the samples that are compared")
-    text, data = folder / "samples.om", folder / "data"
+    text = folder / "samples.om"
     text.write_text("".join(openmetrics(rows)))
     subprocess.run(
-        [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(data)], check=True, capture_output=True
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")],
+        check=True,
+        capture_output=True,
     )
-    (folder / "prometheus.yml").write_text("scrape_configs: []\n")
+    with _prometheus(folder, "scrape_configs: []\n", "--storage.tsdb.retention.time=100y") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def scraping_prometheus(folder: Path, target: str, milliseconds: int) -> Iterator[str]:
+    """Start a real Prometheus that scrapes an exporter (host:port) so often; yields its URL."""
+    config = (
+        f"global: {{scrape_interval: {milliseconds}ms, scrape_timeout: {milliseconds}ms}}\n"
+        f"scrape_configs: [{{job_name: test, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    )
+    with _prometheus(folder, config) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _prometheus(folder: Path, config: str, *options: str) -> Iterator[str]:
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        absent("prometheus", "no prometheus on PATH")
+    (folder / "prometheus.yml").write_text(config)
     process = subprocess.Popen(
         [
             prometheus,
             f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={data}",
-            "--storage.tsdb.retention.time=100y",
+            f"--storage.tsdb.path={folder / 'data'}",
             "--web.listen-address=127.0.0.1:0",
+            *options,
         ],
         stderr=subprocess.PIPE,
         text=True,

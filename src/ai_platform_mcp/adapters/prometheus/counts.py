@@ -122,27 +122,20 @@ class PrometheusCounts:
         await self._client.aclose()
 
     async def _counted(self, row: Counted, side: Side, *, slow: bool) -> Outcomes | None:
-        now = self._clock.now()
-        total = await self._ask(_sum(row.total, self._matchers(row, side), side, now, "le" if slow else ""), now)
-        if not total or not (side.over or await self._fresh(row, side, now)):
-            return None
+        """Ask for everything at once: a side's calls, the bad ones among them, and whether a sample of them is new."""
+        now, matchers = self._clock.now(), self._matchers(row, side)
         if slow:
-            return _histogram(row, total)
-        bad = await self._ask(_sum(row.bad, self._matchers(row, side), side, now, ""), now)
+            promql = f"sum by (le) ({_increases(row.total, matchers, side, now)})"
+        else:
+            total, bad = (f"sum({_increases(rows, matchers, side, now)})" for rows in (row.total, row.bad))
+            promql = f'{total} or label_replace({bad}, "le", "bad", "", "")'
+        found = await self._ask(promql if side.over else f"({promql}) and on () ({_fresh(row, matchers, side)})", now)
+        if slow:
+            return _histogram(row, found)
+        if "" not in found:
+            return None
         # A counter of failures that is not there has not failed yet: the calls themselves were counted.
-        return Outcomes(source=row.name, total=total[0][1], bad=bad[0][1] if bad else 0.0)
-
-    async def _fresh(self, row: Counted, side: Side, now: datetime) -> bool:
-        """Whether the newest sample is new enough; a server may be set to look back further than we do."""
-        matchers = self._matchers(row, side)
-        parts = [
-            f"timestamp({metric}{{{extra}{matchers}{nodes}}})"
-            for metric, extra in row.total
-            for span in side.spans
-            for nodes in _nodes(span)
-        ]
-        found = await self._ask(f"time() - max({' or '.join(parts)})", now)
-        return bool(found) and found[0][1] <= FRESH_SECONDS
+        return Outcomes(source=row.name, total=found[""], bad=found.get("bad", 0.0))
 
     def _matchers(self, row: Counted, side: Side) -> str:
         carried = {"namespace": side.namespace, "target": side.target}
@@ -150,8 +143,8 @@ class PrometheusCounts:
         text = "".join(f"{label_name(name)}={quoted(value)}," for name, value in named.items() if value)
         return f"{text}{_one_of('version', side.versions)}"
 
-    async def _ask(self, promql: str, now: datetime) -> list[tuple[str, float]]:
-        """Return values by their ``le``, empty for what is no number."""
+    async def _ask(self, promql: str, now: datetime) -> dict[str, float]:
+        """Return values by their label ``le``; what is no number is left out."""
         data = await self._client.instant(promql, now.timestamp())
         try:
             rows = [(str(row["metric"].get("le", "")), float(row["value"][1])) for row in data["result"]]
@@ -161,18 +154,29 @@ class PrometheusCounts:
                 cause=f"Its document is malformed ({type(error).__name__}).",
                 remedy="Check that the URL names a Prometheus-compatible API.",
             ) from error
-        return [(bound, value) for bound, value in rows if math.isfinite(value)]
+        return {bound: value for bound, value in rows if math.isfinite(value)}
 
 
-def _sum(counters: Sequence[tuple[str, str]], matchers: str, side: Side, now: datetime, by: str) -> str:
-    """Return the sum of increases over all counters, each span from its own moment; their nodes, and so their series, differ."""
+def _increases(counters: Sequence[tuple[str, str]], matchers: str, side: Side, now: datetime) -> str:
+    """Return the increases of all counters, each span from its own moment; their nodes, and so their series, differ."""
     parts = [
         _told_apart(f"increase({metric}{{{extra}{matchers}{nodes}}}[{_seconds(span, now)}s])", place)
         for place, (metric, extra) in enumerate(counters)
         for span in side.spans
         for nodes in _nodes(span)
     ]
-    return f"sum{f' by ({by}) ' if by else ''}({' or '.join(parts)})"
+    return " or ".join(parts)
+
+
+def _fresh(row: Counted, matchers: str, side: Side) -> str:
+    """Return what is there only while the newest sample is new enough; a server may be set to look back further than we do."""
+    parts = [
+        f"timestamp({metric}{{{extra}{matchers}{nodes}}})"
+        for metric, extra in row.total
+        for span in side.spans
+        for nodes in _nodes(span)
+    ]
+    return f"time() - max({' or '.join(parts)}) <= {FRESH_SECONDS}"
 
 
 def _told_apart(expression: str, place: int) -> str:
@@ -194,9 +198,9 @@ def _one_of(label: str, values: Sequence[str]) -> str:
     return f"{label}=~{quoted('|'.join(re.escape(value) for value in values))}," if values else ""
 
 
-def _histogram(row: Counted, found: Sequence[tuple[str, float]]) -> Outcomes | None:
+def _histogram(row: Counted, found: Mapping[str, float]) -> Outcomes | None:
     """Return how many calls took longer than each boundary. Without the bucket of all calls nothing can be said."""
-    upto = {_bound(text): value for text, value in found}
+    upto = {_bound(text): value for text, value in found.items()}
     total = upto.pop(math.inf, None)
     if total is None:
         return None

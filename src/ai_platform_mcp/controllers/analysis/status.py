@@ -52,15 +52,21 @@ def remembered(live: type_json, place: Place, number: int, generation: int) -> R
 def status_form(
     place: Place, number: int, generation: int, since: datetime | None, measured: Measured | None, before: Remembered
 ) -> type_json:
-    """Return ``status.analysis``. A pass that was reached stays one until a measurement fails: its interval held at that look."""
+    """Return ``status.analysis``.
+
+    A pass that was reached stays one until a measurement fails: its interval held at that look. Nothing passes before ``since``:
+    until then it would be the waves before that are praised.
+    """
     form: type_json = {place: number, "observedGeneration": generation}
     if since is not None:
         form["since"] = _stamp(since)
     if measured is None:
-        return {**form, "verdict": "pending", "message": "Nothing is measured yet."}
+        return {**form, "verdict": before.verdict, "message": "Nothing is measured yet."}
     verdict = measured.judgement.verdict
     if before.verdict == "pass" and verdict != "fail":
         verdict = "pass"
+    elif verdict == "pass" and since is None:
+        verdict = "pending"
     text = "; ".join([measured.judgement.sentence(), *slow_texts(measured.slow)])
     form |= {"verdict": verdict, "message": text[:MESSAGE], "measuredAt": _stamp(measured.at)}
     if measured.judgement.compared:

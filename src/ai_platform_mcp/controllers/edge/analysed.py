@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from ai_platform_mcp.controllers.analysis.analyst import Analyst, cadence
 from ai_platform_mcp.controllers.analysis.measure import Question
@@ -22,10 +23,11 @@ _JUDGED = frozenset({"Ready", "Running", "Paused"})
 
 @dataclass(frozen=True)
 class Analysed:
-    """The verdict, and ``status.analysis``, which is empty where no analysis is asked for."""
+    """The verdict, ``status.analysis`` (empty where no analysis is asked for), and the seconds until the next measurement."""
 
     verdict: Verdict
     form: type_json
+    again: float = inf
 
 
 def analysed(
@@ -58,6 +60,7 @@ def analysed(
     # The clock of a wave starts with its first quorum and does not stop: a wave that comes and goes is told, too.
     since = known.since or (now if before.healthy_since is not None else None)
     new = new_side(rollout, str(section(live, "spec").get("version")), str(metadata_of(live).get("namespace")), nodes)
+    every = cadence(asked.wait_seconds)
     question = Question(
         asked=asked,
         new=new,
@@ -67,10 +70,9 @@ def analysed(
     )
     about = (before.wave, rollout.observed)
     uid, model = str(metadata_of(live).get("uid")), label_value(rollout.model)
-    measured = analyst.latest(uid, about, question, cadence(asked.wait_seconds), model)
-    if measured is None and known.measured_at is not None:
-        return Analysed(
-            known.verdict, said
-        )  # this process has just begun: what the last one measured stands until it has
+    served = bool(new.spans) or question.waited >= asked.wait_seconds
+    measured = analyst.latest(uid, about, question, every, model) if served else None
+    if measured is None and known.measured_at is not None:  # this process is new: what the last one measured stands
+        return Analysed(known.verdict, said, every)
     form = status_form("wave", before.wave, rollout.observed, since, measured, known)
-    return Analysed(form["verdict"], form)
+    return Analysed(form["verdict"], form, every)

@@ -152,7 +152,7 @@ class Looker:
         if event is not None:
             await self._told(event)
         await self._status(live, carry_out.status_of(live, generation, decided, said.form, now))
-        return decided.look_again
+        return min(decided.look_again, said.again)
 
     async def _carried_out(
         self,
