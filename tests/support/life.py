@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_platform_mcp.sandbox import seed
+from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.kube.store import Store, open_store
 from ai_platform_mcp.sandbox.life import cycle
 from ai_platform_mcp.sandbox.life.world import Place, World
@@ -109,9 +110,11 @@ class Life:
         for row in live["status"]["conditions"]:
             if row["type"] == "Ready":
                 row["status"] = "True" if online else "Unknown"
+                row["lastTransitionTime"] = stamp(self.clock.now())
         await self.store.update_status(live)
         taints = [] if online else [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]
-        await self.change("Node", node, {"spec": {"taints": taints}})
+        notes = dict.fromkeys(live["metadata"].get("annotations") or {})  # no fault has a say in it
+        await self.change("Node", node, {"spec": {"taints": taints}, "metadata": {"annotations": notes}})
 
     async def workload(self, job: str) -> Json:
         return next(
@@ -143,10 +146,10 @@ API = {
 
 
 @asynccontextmanager
-async def open_life(path: Path | None = None, *, whole: bool = True) -> AsyncIterator[Life]:
+async def open_life(path: Path | None = None, *, whole: bool = True, speed: float = 1800.0) -> AsyncIterator[Life]:
     """The seeded world at rest, or only its namespaces and queues; kept at ``path``, where it may be already.
 
-    An hour of work takes two seconds.
+    An hour of work takes two seconds, unless ``speed`` says otherwise.
     """
     clock, told, runs = ManualClock(), Told(), list[str]()
 
@@ -159,7 +162,7 @@ async def open_life(path: Path | None = None, *, whole: bool = True) -> AsyncIte
         else:
             for obj in (*seed.namespaces(), *seed.queues()):
                 await store.create(obj)
-        life = Life(store, clock, told, World(store, clock, 1800.0, told, record), runs)
+        life = Life(store, clock, told, World(store, clock, speed, told, record), runs)
         await life.settle()
         await life.settle(1)
         yield life

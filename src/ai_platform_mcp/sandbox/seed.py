@@ -11,6 +11,8 @@ import anyio
 from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.kube.engine import Write
 from ai_platform_mcp.sandbox.kube.store import Store
+from ai_platform_mcp.sandbox.life.faults import FAULTS
+from ai_platform_mcp.sandbox.life.nodes import AWAY
 from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, SeedQueue
 
 Json = dict[str, Any]
@@ -171,6 +173,8 @@ def _node(name: str, labels: dict[str, str], devices: dict[str, str], since: str
     taints = [] if ready else [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]
     body = _obj("v1", "Node", name, labels={**labels, "kubernetes.io/hostname": name, "kubernetes.io/os": "linux"})
     body["spec"] = {"taints": taints} if taints else {}
+    if not ready:  # away by a fault, so that taking the fault off brings it back
+        body["metadata"]["annotations"] = {FAULTS: json.dumps([{"kind": "offline"}]), AWAY: since}
     body["status"] = {"capacity": resources, "allocatable": resources, "conditions": conditions, "nodeInfo": info}
     return body
 
