@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -16,6 +17,7 @@ from ai_platform_mcp.domain.analysis.judge import Check, Judgement, judge, toget
 from ai_platform_mcp.domain.analysis.proportions import Sample
 from ai_platform_mcp.domain.analysis.sides import Comparison, Outcomes, Side, comparisons, sample_of, slow_from
 
+_log = logging.getLogger(__name__)
 DEADLINE = 30.0
 """Seconds for a whole measurement; what is not answered by then is not measured."""
 
@@ -104,6 +106,9 @@ async def _sides(
             old = await counts.outcomes(check, row.control)
     except PlatformError as problem:
         return _one_line(problem)
+    except Exception as defect:  # one of ours: it must neither end the controller nor pass for an answer
+        _log.exception("measuring %s failed", check)
+        return f"defect of the controller, see its log ({type(defect).__name__})"
     if old is None:
         return f"no fresh samples of the {row.against}"
     if check != "slow":
