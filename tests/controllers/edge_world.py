@@ -8,8 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from ai_platform_mcp.core.plan import Patch
+from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.tools._edge_steering import edge
+from ai_platform_mcp.tools._steered import Action, Moment
 from controllers.kubelet import Json, Kubelet
 from kubernetes_servers import Server
 
@@ -110,6 +114,15 @@ class Fleet:
 
     def change(self, name: str, **spec: Any) -> None:
         self.server.merge(f"{ROLLOUTS}/{name}", {"spec": spec})
+
+    async def steer(self, name: str, action: Action) -> None:
+        """Do to the rollout what the tools plan for an action."""
+        live = {"apiVersion": "edge.aiplatform.dev/v1alpha1", "kind": "EdgeRollout", **self.read(name)}
+        readers = cast("Readers", None)  # nothing but the rollout is read for this
+        steered = await edge(live, action, Moment("c", "op-0123456789abcdef"), readers)
+        for step in steered.steps:
+            assert isinstance(step, Patch)
+            self.server.merge(f"{ROLLOUTS}/{name}", step.patch)
 
     def ends(self, name: str, phase: str, seconds: float = 60.0) -> Json:
         try:

@@ -110,6 +110,28 @@ def test_a_paused_rollout_moves_nothing_until_it_is_resumed(world: World):
     fleet.ends(name, "Succeeded")
 
 
+async def test_resuming_after_failures_accepts_those_that_are_there_and_moves_on(world: World):
+    fleet = world.fleet(sites=3)
+    fleet.take("crashes", "2", 0)
+    name = fleet.roll(onFailure="Pause")
+    assert fleet.ends(name, "Paused")["reason"] == "max_failures"
+    await fleet.steer(name, "resume")
+    status = fleet.ends(name, "Succeeded")
+    assert list(status["failures"]) == [fleet.names[0]] and list(fleet.versions().values()) == ["", *["2"] * 5]
+
+
+async def test_a_failure_after_resuming_pauses_again(world: World):
+    fleet = world.fleet(sites=3)
+    fleet.take("crashes", "2", 0, 2)
+    name = fleet.roll(onFailure="Pause", maxFailures=0)
+    fleet.ends(name, "Paused")
+    await fleet.steer(name, "resume")
+    status = until(
+        lambda: (s := fleet.status(name)).get("failed") == 2 and s["phase"] == "Paused" and s, "paused again"
+    )
+    assert status["reason"] == "max_failures" and fleet.read(name)["spec"]["accepted"] == {"failures": 1}
+
+
 def test_a_site_outside_of_its_window_is_left_alone(world: World):
     fleet = world.fleet(sites=2)
     hour = datetime.now(UTC).hour

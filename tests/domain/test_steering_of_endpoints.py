@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ai_platform_mcp.core.errors import Conflict, InvalidInput
 from ai_platform_mcp.core.plan import Delete, Patch
-from ai_platform_mcp.tools._steering import Moment, serving, turning
+from ai_platform_mcp.tools._steered import Moment
+from ai_platform_mcp.tools._steering import serving, turning
 
 HERE = Moment("c1", "op-0123456789abcdef")
 json_values = st.recursive(

@@ -97,6 +97,10 @@ class Rollout(Value):
     """Release counter of the target: it only rises, a rollback is a new generation of an old release."""
     rollback_to: Release | None = None
     golden_inputs: GoldenInputs | None = None
+    analysis: type_json | None = None
+    """The form of ``domain.analysis.asked``; None: waves pass without one."""
+    min_memory_mib: int | None = Field(default=None, ge=1)
+    """Allocatable memory that a node needs to run the release, None where that is not known."""
 
 
 def edge_rollout(rollout: Rollout, origin: Origin, capabilities: Capabilities) -> type_json:
@@ -130,6 +134,8 @@ def edge_rollout(rollout: Rollout, origin: Origin, capabilities: Capabilities) -
             }
             if golden
             else None,
+            "analysis": rollout.analysis,
+            "requires": {"memory": f"{rollout.min_memory_mib}Mi"} if rollout.min_memory_mib else None,
         }
     )
     spec |= {

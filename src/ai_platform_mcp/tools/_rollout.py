@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ai_platform_mcp.core.errors import Conflict, InvalidInput
-from ai_platform_mcp.core.facts import FleetFacts
+from ai_platform_mcp.core.facts import AnalysisFacts, FleetFacts
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply, Risk, Target
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory
+from ai_platform_mcp.domain.analysis.asked import Analysis, analysis_for
+from ai_platform_mcp.domain.evidence import golden_inputs
 from ai_platform_mcp.domain.fleet import (
     SITES_CONFIG_MAP,
     SITES_NAMESPACE,
@@ -21,6 +23,7 @@ from ai_platform_mcp.domain.fleet import (
     site_rules,
 )
 from ai_platform_mcp.domain.objects import metadata_of, preconditions, section, whole
+from ai_platform_mcp.domain.rollout.state import OVER, PASSED
 from ai_platform_mcp.domain.targets import allowed_region
 from ai_platform_mcp.domain.waves import Wave, describe, plan_waves
 from ai_platform_mcp.manifests import edge as edge_manifests
@@ -34,7 +37,6 @@ EDGE_SELECTOR = {"node-role.kubernetes.io/edge": ""}
 PORT = 8080
 SOAK_SECONDS = {"dev": 60, "staging": 300, "production": 600}
 """How long a wave must stay healthy before the next, by environment: production gets the CRD's own ten minutes."""
-OVER = frozenset({"Succeeded", "RolledBack", "Stopped"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Fleet:
     @property
     def current(self) -> type_json | None:
         """The newest rollout that every wave passed."""
-        return next((row for row in self.rollouts if phase_of(row) == "Succeeded"), None)
+        return next((row for row in self.rollouts if phase_of(row) in PASSED), None)
 
     @property
     def current_version(self) -> str | None:
@@ -75,6 +77,9 @@ class EdgePart:
     targets: tuple[Target, ...]
     facts: FleetFacts
     first_share: int
+    golden: bool
+    """Whether every node asks golden inputs of the release before it counts."""
+    analysis: AnalysisFacts | None
     reasons: tuple[str, ...]
     risks: tuple[Risk, ...]
 
@@ -110,7 +115,12 @@ async def read_fleet(
 
 
 def _age(rollout: type_json) -> tuple[int, str]:
-    return whole(section(rollout, "spec").get("generationOf")), str(metadata_of(rollout).get("creationTimestamp", ""))
+    return generation_of(rollout), str(metadata_of(rollout).get("creationTimestamp", ""))
+
+
+def generation_of(rollout: type_json) -> int:
+    """Return the release counter of an EdgeRollout: the controller's, which may be higher than what was asked for."""
+    return max(whole(section(rollout, "status").get("generation")), whole(section(rollout, "spec").get("generationOf")))
 
 
 async def edge_part(
@@ -134,6 +144,7 @@ async def edge_part(
     _refuse_overlap(chosen, fleet)
     waves = plan_waves(fleet.members, percent)
     name, generation = _name(chosen, fleet, origin)
+    golden, analysis = _golden(chosen), _analysis(where, chosen, fleet)
     rollout = edge_manifests.Rollout(
         name=name,
         namespace=where.namespace.name,
@@ -144,6 +155,9 @@ async def edge_part(
         soak_seconds=SOAK_SECONDS[where.environment],
         generation=generation,
         rollback_to=_last_good(chosen, fleet),
+        golden_inputs=golden,
+        analysis=analysis.manifest() if analysis else None,
+        min_memory_mib=chosen.shape.size_mib or None,
     )
     live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)
     manifest = edge_manifests.edge_rollout(rollout, made_by(live, origin), can)
@@ -160,12 +174,60 @@ async def edge_part(
         targets=tuple(where.target(cloud="edge", region=region) for region in fleet.regions),
         facts=facts,
         first_share=_first_share(waves, fleet),
+        golden=golden is not None,
+        analysis=analysis.facts() if analysis else None,
         reasons=(
             f"Waves: {describe(waves, fleet.members)}; {SOAK_SECONDS[where.environment]} s of health between them.",
+            *_proofs(golden, analysis),
             why,
         ),
-        risks=_risks(facts, fleet),
+        risks=(*_risks(facts, fleet), *_unproven(where, chosen, fleet, golden, analysis)),
     )
+
+
+def _golden(chosen: Chosen) -> edge_manifests.GoldenInputs | None:
+    found = golden_inputs(chosen.version.tags)
+    return edge_manifests.GoldenInputs(uri=found[0], digest=found[1]) if found else None
+
+
+def _analysis(where: Place, chosen: Chosen, fleet: Fleet) -> Analysis | None:
+    """Return the analysis of production's waves, None where nothing runs that the release could be compared with."""
+    if where.environment != "production" or fleet.current is None or _runs_already(chosen, fleet):
+        return None
+    return analysis_for(("errors", "slow", "disagreement") if _golden(chosen) else ("errors", "slow"))
+
+
+def _runs_already(chosen: Chosen, fleet: Fleet) -> bool:
+    return section(fleet.current, "spec").get("digest") == chosen.facts.digest
+
+
+def _proofs(golden: edge_manifests.GoldenInputs | None, analysis: Analysis | None) -> tuple[str, ...]:
+    """Tell what a node and a wave must prove beside being ready."""
+    found: list[str] = []
+    if golden is not None:
+        found.append(f"A node counts once {golden.min_agreement_percent} % of the golden inputs agree ({golden.uri}).")
+    if analysis is not None:
+        checks = ", ".join(row.check for row in analysis.checks)
+        found.append(f"A wave passes once it is no worse than the nodes before it ({checks}).")
+    return tuple(found)
+
+
+def _unproven(
+    where: Place, chosen: Chosen, fleet: Fleet, golden: edge_manifests.GoldenInputs | None, analysis: Analysis | None
+) -> tuple[Risk, ...]:
+    """Tell what nobody will measure: outside of dev, since nothing there is served to anybody."""
+    if where.environment == "dev":
+        return ()
+    found: list[Risk] = []
+    if golden is None:
+        text = "The version has no golden inputs: a node that answers nonsense counts as healthy."
+        found.append(Risk(severity="warning", text=text))
+    if analysis is None and not _runs_already(chosen, fleet):
+        why = (
+            "nothing runs that it could be compared with" if fleet.current is None else f"{where.environment} has none"
+        )
+        found.append(Risk(severity="info", text=f"A wave passes without analysis ({why}): its health has to do."))
+    return tuple(found)
 
 
 def _waves(count: int) -> str:
@@ -195,7 +257,7 @@ def _name(chosen: Chosen, fleet: Fleet, origin: Origin) -> tuple[str, int]:
     a rollout cannot change and an old one is history.
     """
     newest = fleet.rollouts[0] if fleet.rollouts else None
-    count = whole(section(newest, "spec").get("generationOf"))
+    count = generation_of(newest) if newest is not None else 0
     if newest is not None and section(newest, "spec").get("digest") == chosen.facts.digest and phase_of(newest) not in (
         "RolledBack",
         "Stopped",
@@ -209,7 +271,7 @@ def _last_good(chosen: Chosen, fleet: Fleet) -> edge_manifests.Release | None:
     """Return the newest other release that every wave passed: where to go back to."""
     for row in fleet.rollouts:
         spec = section(row, "spec")
-        if phase_of(row) == "Succeeded" and spec.get("digest") != chosen.facts.digest:
+        if phase_of(row) in PASSED and spec.get("digest") != chosen.facts.digest:
             return edge_manifests.Release(
                 model=chosen.name,
                 version=str(spec.get("version")),
@@ -225,7 +287,7 @@ def _refuse_overlap(chosen: Chosen, fleet: Fleet) -> None:
     for row in fleet.rollouts:
         spec = section(row, "spec")
         other = {str(site) for site in spec.get("sites") or ()}
-        if phase_of(row) in OVER or spec.get("digest") == chosen.facts.digest or (other and not other & sites):
+        if phase_of(row) in OVER | PASSED or spec.get("digest") == chosen.facts.digest or (other and not other & sites):
             continue
         name = metadata_of(row).get("name")
         raise Conflict(

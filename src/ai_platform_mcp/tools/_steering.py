@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from ai_platform_mcp.core.errors import Conflict, InvalidInput
 from ai_platform_mcp.core.model import type_json
-from ai_platform_mcp.core.plan import Apply, ClusterStep, Delete, ObjectRef, Patch, Risk
+from ai_platform_mcp.core.plan import Risk
 from ai_platform_mcp.core.ports import Readers
-from ai_platform_mcp.domain.namespaces import ENVIRONMENTS
 from ai_platform_mcp.domain.objects import (
     VERSION_LABEL,
     annotations_of,
     labels_of,
     metadata_of,
-    preconditions,
     ref_of,
     rows,
     section,
@@ -23,18 +20,14 @@ from ai_platform_mcp.domain.objects import (
 from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, knative_mode, progress_of
 from ai_platform_mcp.manifests import llm
 from ai_platform_mcp.manifests.common import (
-    ENVIRONMENT_LABEL,
     MODEL_DIGEST_ANNOTATION,
     MODEL_LABEL,
-    TEAM_LABEL,
-    Origin,
-    object_name,
 )
-from ai_platform_mcp.manifests.edge import Release, Rollout, Wave, edge_rollout
 from ai_platform_mcp.manifests.kueue import workload_selector
-from ai_platform_mcp.tools._reading import capabilities, kueue_api, list_all
+from ai_platform_mcp.tools._edge_steering import edge
+from ai_platform_mcp.tools._reading import kueue_api, list_all
+from ai_platform_mcp.tools._steered import Action, Moment, Steered, delete, patch
 
-Action = Literal["cancel", "pause", "resume", "promote", "rollback"]
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _SUSPEND: dict[str, tuple[str, ...]] = {
     "TrainJob": ("spec", "suspend"),
@@ -43,26 +36,6 @@ _SUSPEND: dict[str, tuple[str, ...]] = {
     "PyTorchJob": ("spec", "runPolicy", "suspend"),
     "Workflow": ("spec", "suspend"),
 }
-
-
-@dataclass(frozen=True)
-class Steered:
-    """What an action means for one object: steps, and what a person should weigh."""
-
-    steps: tuple[ClusterStep, ...]
-    risks: tuple[Risk, ...] = ()
-    follow: tuple[ObjectRef, ...] = ()
-    """Objects that the work goes on in, where they are new."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What steering knows beside the object."""
-
-    cluster: str
-    operation_id: str
-    created_here: bool = False
-    """Whether the operation that is steered created the object."""
 
 
 async def steer(live: type_json, action: Action, moment: Moment, readers: Readers) -> Steered:
@@ -86,25 +59,6 @@ async def steer(live: type_json, action: Action, moment: Moment, readers: Reader
     raise InvalidInput(
         f"{kind} cannot be steered.", remedy="Steer TrainJobs, Jobs, Workflows, InferenceServices or EdgeRollouts."
     )
-
-
-def patch(live: type_json, title: str, body: type_json, moment: Moment) -> Patch:
-    """Return a merge patch of a live object, bound to that very object and to the fields that it replaces."""
-    step = Patch(title=title, cluster=moment.cluster, ref=ref_of(live), patch=body)
-    return step.model_copy(update={"preconditions": preconditions(step, live)})
-
-
-def delete(live: type_json, moment: Moment, *, orphan: bool = False) -> Delete:
-    """Return the deletion of a live object, with everything that it owns unless that is to stay (``orphan``)."""
-    ref = ref_of(live)
-    step = Delete(
-        title=f"Delete {ref}",
-        cluster=moment.cluster,
-        ref=ref,
-        uid=str(metadata_of(live).get("uid", "")),
-        propagation="Orphan" if orphan else "Background",
-    )
-    return step.model_copy(update={"preconditions": preconditions(step, live)})
 
 
 # --- work in queues --------------------------------------------------------------------------------------------------
@@ -278,82 +232,3 @@ def turning(old: type_json, new: type_json) -> type_json:
         elif before != value:
             patched[key] = value
     return patched
-
-
-# --- edge ------------------------------------------------------------------------------------------------------------
-
-
-async def edge(live: type_json, action: Action, moment: Moment, readers: Readers) -> Steered:
-    """Return the steps for an EdgeRollout. A rollback is a new rollout of the release before, of a higher generation."""
-    ref, spec = ref_of(live), section(live, "spec")
-    progress = progress_of(live)
-    if action == "rollback":
-        return await _edge_rollback(live, moment, readers)
-    if progress.settled:
-        raise Conflict(f"{ref} is over: {progress.sentence}", remedy="Roll it back, or start another rollout.")
-    if action == "cancel":
-        text = "Nodes keep the release that they have now; those that were reached run the new one. Rollback would undo it."
-        return Steered((delete(live, moment, orphan=True),), (Risk(severity="warning", text=text),))
-    paused = spec.get("paused") is True
-    if action == "promote":
-        text = "The remaining waves follow without soaking in between."
-        step = patch(live, f"Let {ref} go on without soaking", {"spec": {"paused": False, "soakSeconds": 0}}, moment)
-        return Steered((step,), (Risk(severity="warning", text=text),))
-    if paused == (action == "pause"):
-        raise Conflict(f"{ref} is {'paused' if paused else 'not paused'} already.", remedy="Nothing needs to be done.")
-    return Steered((patch(live, f"{action.capitalize()} {ref}", {"spec": {"paused": action == "pause"}}, moment),))
-
-
-async def _edge_rollback(live: type_json, moment: Moment, readers: Readers) -> Steered:
-    ref, spec, target = ref_of(live), section(live, "spec"), section(live, "spec", "rollbackTo")
-    if not target:
-        raise Conflict(
-            f"{ref} names no release to return to.",
-            remedy="Roll out the version you want: action=rollout with model and version.",
-        )
-    labels = labels_of(live)
-    said = labels.get(ENVIRONMENT_LABEL, "")
-    model = str(spec["model"])
-    name = object_name(model, "rollback", seed=moment.operation_id)
-    rollout = Rollout(
-        name=name,
-        namespace=str(ref.namespace),
-        release=_release(model, target, spec.get("runtime")),
-        waves=(Wave(name="all", percent=100),),
-        selector={str(key): str(value) for key, value in section(spec, "selector", "matchLabels").items()},
-        sites=tuple(spec.get("sites") or ()),
-        regions=tuple(spec.get("regions") or ()),
-        soak_seconds=0,
-        on_failure="Pause",  # what it came from was bad: going back there by itself would be a circle
-        generation=int(spec.get("generationOf") or 1) + 1,
-        rollback_to=_release(model, spec, None),
-    )
-    origin = Origin(
-        model=model,
-        version=str(target["version"]),
-        model_digest=str(target["digest"]),
-        team=labels.get(TEAM_LABEL),
-        environment=said if said in ENVIRONMENTS else None,
-        operation=moment.operation_id,
-    )
-    manifest = edge_rollout(rollout, origin, await capabilities(readers, moment.cluster))
-    back = (
-        f"Roll {model} back from {spec.get('version')} to {target['version']} on the nodes of {ref.name}, all at once"
-    )
-    new = Apply(title=back, cluster=moment.cluster, manifest=manifest)
-    new = new.model_copy(update={"preconditions": preconditions(new, None)})
-    # An unfinished rollout is taken away first: left there, even paused, it would fight over the same nodes and keep the
-    # next release out.
-    stop = () if progress_of(live).settled else (delete(live, moment, orphan=True),)
-    return Steered((*stop, new), (), (ref_of(manifest),))
-
-
-def _release(model: str, fields: type_json, runtime: Any) -> Release:
-    return Release(
-        model=model,
-        version=str(fields["version"]),
-        digest=str(fields["digest"]),
-        image=fields.get("image"),
-        storage_uri=fields.get("storageUri"),
-        runtime=runtime,
-    )

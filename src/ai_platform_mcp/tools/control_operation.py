@@ -28,7 +28,8 @@ from ai_platform_mcp.core.records import Operation
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
 from ai_platform_mcp.domain.objects import OPERATION_ANNOTATION, annotations_of, metadata_of, ref_of, step_ref
 from ai_platform_mcp.domain.text import clip
-from ai_platform_mcp.tools._steering import Moment, Steered, steer
+from ai_platform_mcp.tools._steered import Moment, Steered
+from ai_platform_mcp.tools._steering import steer
 
 DONE = ("applied", "unchanged")
 """States of steps whose effect is there."""

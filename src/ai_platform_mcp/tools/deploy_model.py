@@ -323,6 +323,8 @@ def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> R
         current_version=current,
         replicas_before=world.service.replicas("maxReplicas") if cloud else 0,
         replicas_after=_replicas(world)[1] if cloud else 0,
+        analysis=edge.analysis if edge else None,
+        golden_inputs=edge.golden if edge else None,
     )
 
 

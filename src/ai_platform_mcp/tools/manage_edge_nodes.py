@@ -21,6 +21,7 @@ from ai_platform_mcp.domain.objects import ENVIRONMENT_LABEL, labels_of, metadat
 from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.manifests.common import Origin
 from ai_platform_mcp.manifests.edge import API
+from ai_platform_mcp.tools._edge_steering import edge
 from ai_platform_mcp.tools._models import choose_version
 from ai_platform_mcp.tools._node_health import Health, health_facts, narrowed, read_health, still_ailing, told
 from ai_platform_mcp.tools._node_looks import listed, status
@@ -35,7 +36,7 @@ from ai_platform_mcp.tools._reading import (
 )
 from ai_platform_mcp.tools._rollout import edge_part, read_fleet
 from ai_platform_mcp.tools._serving import strategy_of
-from ai_platform_mcp.tools._steering import Action, Moment, edge
+from ai_platform_mcp.tools._steered import Action, Moment
 
 _NODE_ACTIONS = ("label", "cordon", "uncordon", "drain")
 _FIELDS: dict[str, frozenset[str]] = {
@@ -268,6 +269,8 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
         current_version=fleet.current_version,
         replicas_before=0,
         replicas_after=0,
+        analysis=part.analysis,
+        golden_inputs=part.golden,
     )
     return Draft(
         action="rollout",

@@ -26,6 +26,8 @@ CARRIED = (
     evidence.CARD,
     evidence.LICENCE,
     evidence.RESIDENCY,
+    evidence.GOLDEN_INPUTS,
+    evidence.GOLDEN_INPUTS_DIGEST,
     FORMAT,
     SIZE_MIB,
 )

@@ -195,9 +195,11 @@ def _names(rollout: Rollout, views: Sequence[NodeView], wave: int) -> set[str]:
 
 
 def _has_quorum(rollout: Rollout, healthy: Sequence[NodeView], counted: Sequence[NodeView]) -> bool:
-    """Whether enough of those who have a say are committed; failures that a person accepted have none."""
+    """Whether enough of those who have a say are committed; failures that a person accepted have none, even if all are."""
     failed = sum(row.state == "failed" for row in counted)
     voices = len(counted) - min(rollout.accepted_failures, failed)
+    if not voices:
+        return True
     return bool(healthy) and len(healthy) * 100 >= rollout.quorum_percent * voices
 
 
