@@ -19,7 +19,8 @@ SIGNALS = (
     'sum(rate(http_server_request_duration_seconds_count{target="edge"}[5m]))'
     " / sum(rate(http_server_request_duration_seconds_count[5m]))",
     "time() - max by (model, target, node) (timestamp(litellm_deployment_total_requests_total))",
-    'max by (node) (max_over_time(timestamp(http_server_request_duration_seconds_count{target="edge"})[1h:1m]))',
+    'time() - max by (node) (timestamp(http_server_request_duration_seconds_count{target="edge"})'
+    ' or max_over_time(timestamp(http_server_request_duration_seconds_count{target="edge"})[1h:5m]))',
     "sum by (model) (vllm:num_requests_waiting)",
     "avg by (model) (vllm:kv_cache_usage_perc)",
     "max by (node, gpu) (DCGM_FI_DEV_XID_ERRORS) > 0",

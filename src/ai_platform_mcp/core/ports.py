@@ -27,6 +27,7 @@ from ai_platform_mcp.core.rows import (
     Outcome,
     Page,
     PolicyInfo,
+    Reporting,
     RunRow,
     Stamp,
     VersionPage,
@@ -201,8 +202,17 @@ class MetricsReader(Protocol):
         window_seconds: int,
         step_seconds: int | None = None,
         max_series: int = 50,
+        by: Sequence[str] = (),
     ) -> MetricAnswer:
-        """Answer a named signal: the first backend with data wins. ``step_seconds`` None means one value now."""
+        """Answer a named signal: the first backend with data wins. ``step_seconds`` None means one value now.
+
+        ``by`` splits the answer (target, version, region, site, node), with the age of each row's newest sample. Cloud and
+        edge are never added up: where the scope names neither, the target is a label of every row.
+        """
+        ...
+
+    async def reporting(self, scope: MetricScope) -> Reporting:
+        """Return which edge nodes report about the scope's model, by the nodes' own exporters."""
         ...
 
     async def promql(
@@ -261,7 +271,8 @@ class PlatformFacts:
     scaling: type_json | None = None
     """``prometheus_url``, ``query`` and ``per_replica`` for services that scale from zero; None where nobody said it."""
     routing: type_json | None = None
-    """``proxy`` (``config_map``, ``key``, ``deployment``, ``keys``) and ``gateway`` (``name``, ``namespace``, ``domain``).
+    """``proxy`` (``config_map``, ``key``, ``deployment``, ``keys``) and ``gateway`` (``name``, ``namespace``, ``domain``,
+    ``picker``, ``picker_port``).
     None is the defaults; no ``gateway`` is none."""
     tariff: Tariff = field(default_factory=Tariff)
     """What serving costs, and what is promised."""

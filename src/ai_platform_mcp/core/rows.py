@@ -330,7 +330,10 @@ class MetricScope(Value):
     roles: tuple[str, ...] = ()
     model: str = ""
     namespace: str = ""
+    version: str = ""
     target: Literal["", "cloud", "edge"] = ""
+    region: str = ""
+    site: str = ""
     node: str = ""
     queue: str = ""
     tenant: dict[str, str] = Field(default_factory=dict)
@@ -348,6 +351,8 @@ class MetricSeries(Value):
 
     labels: dict[str, str]
     points: tuple[MetricPoint, ...]
+    age_seconds: int | None = None
+    """How old its newest sample is, where the answer was split; None: older than the last hour, or not split."""
 
 
 class MetricAnswer(Value):
@@ -365,6 +370,15 @@ class MetricAnswer(Value):
     absence: str = ""
     """Why there is nothing: not exported, no samples in the window. Empty where there is something (zero included)."""
     notes: tuple[str, ...] = ()
+
+
+class Reporting(Value):
+    """Which edge nodes report about a model."""
+
+    known: bool
+    """Whether the caller may see any series of it, of the last week: where not, nobody's silence says anything."""
+    ages: dict[str, int] = Field(default_factory=dict)
+    """Seconds since the newest sample of each node that reported in the last hour."""
 
 
 class PolicyInfo(Value):

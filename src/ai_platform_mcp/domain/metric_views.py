@@ -62,6 +62,8 @@ def _series(row: MetricSeries, *, over_time: bool, points: bool) -> dict[str, An
     known = [value for value in values if value is not None]
     last = next((value for value in reversed(values) if value is not None), None)
     body: dict[str, Any] = {"labels": _labels(row)}
+    if row.age_seconds is not None:
+        body["age_seconds"] = row.age_seconds
     if not over_time:
         body["value"] = _short(last)
         return body

@@ -52,7 +52,8 @@ async def ask(url: str, signal: str, scope: MetricScope | None = None, **given: 
 SIGNALS = {
     "ttft_p95": ("vllm", 0.0, 5.0),
     "itl_p95": ("vllm", 0.0, 0.5),
-    "e2e_p95": ("vllm", 0.0, 20.0),
+    "e2e_p50": ("http", 0.0, 5.0),
+    "e2e_p95": ("http", 0.0, 20.0),
     "error_rate": ("http", 0.0, 0.05),
     "rps": ("http", 1.0, 20.0),
     "queue_depth": ("vllm", 0.0, 20.0),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_platform_mcp.sandbox.prometheus.model import NAME, LabelSet, Matcher, matches
+from ai_platform_mcp.sandbox.prometheus.model import NAME, Growth, LabelSet, Matcher, matches
 from ai_platform_mcp.sandbox.prometheus.platform import edge_specs
 from ai_platform_mcp.sandbox.prometheus.seed import seed_metrics
 from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, serving_specs
@@ -258,3 +258,31 @@ def test_a_negated_matcher_accepts_exactly_what_its_opposite_refuses(name: str, 
     one = Matcher.of(name, op, value)  # type: ignore[arg-type]
     other = Matcher.of(name, opposite, value)  # type: ignore[arg-type]
     assert matches([one], labels) != matches([other], labels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_growth_is_what_the_samples_show_whatever_restarted_in_between(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    world = MetricsWorld(tmp_path_factory.mktemp("growth") / "w.sqlite", FixedClock(), 3)
+    kind = data.draw(st.sampled_from(["counter", "gauge", "histogram"]))
+    params = {"level": 5.0, "jitter": 0.3} if kind == "gauge" else {"rate": 3.0, "swing": 0.4}
+    (key,) = world.register(SeriesSpec("x", kind, {}, params, NOW_MS - 3 * HOUR))  # type: ignore[arg-type]
+    if data.draw(st.booleans()):
+        world.change(key, NOW_MS - 5 * HOUR // 2, **({"level": 9.0} if kind == "gauge" else {"rate": 0.5}))
+    for ago in data.draw(st.sampled_from([(), (2.0,), (2.0, 1.0)])):
+        world.stop(key, NOW_MS - int(ago * HOUR))
+        begins = NOW_MS - int(ago * HOUR) + data.draw(st.integers(0, 900_000))
+        world.register(SeriesSpec("x", kind, {}, params, begins))  # type: ignore[arg-type]
+    for labels in world.series((), 0, NOW_MS):
+        start = NOW_MS - data.draw(st.integers(0, 4 * HOUR))
+        end = start + data.draw(st.integers(0, 4 * HOUR))
+        samples = world.samples(labels, start, end)
+        told = world.growth(labels, start, end)
+        if not samples:
+            assert told is None
+            continue
+        shown = Growth.of([moment for moment, _ in samples], [value for _, value in samples])
+        assert told is not None and (told.first, told.last, told.count) == (shown.first, shown.last, shown.count)
+        assert told.grown == pytest.approx(shown.grown, rel=1e-9, abs=1e-9)

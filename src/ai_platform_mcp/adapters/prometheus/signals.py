@@ -7,86 +7,14 @@ answer is split by, `$range` for the window of rates. Names are those of the exp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from string import Template
-from typing import Literal
 
-from ai_platform_mcp.adapters.prometheus.promql import label_name, quoted
-from ai_platform_mcp.core.rows import MetricScope
-
-_SERVING = {"model": "model", "namespace": "namespace", "target": "target"}
-_TEAM = frozenset({"namespace", "team"})
+from ai_platform_mcp.adapters.prometheus.backends import EDGE as _EDGE
+from ai_platform_mcp.adapters.prometheus.backends import SERVING as _SERVING
+from ai_platform_mcp.adapters.prometheus.backends import Backend, Signal
 
 
-@dataclass(frozen=True)
-class Backend:
-    """One exporter's way to answer a signal.
-
-    `labels` maps what a scope may name to the label that carries it: a scope that names anything else is not answered
-    here. `tenant` are the tenant labels the metric carries; a `shared` family describes the platform and is shown even
-    to a tenant whose labels it does not carry.
-    """
-
-    name: str
-    metric: str
-    expression: str
-    by: str
-    labels: Mapping[str, str] = field(default_factory=lambda: dict(_SERVING))
-    tenant: frozenset[str] = _TEAM
-    shared: bool = False
-    note: str = ""
-
-    def selector(self, scope: MetricScope) -> str:
-        """The scope as matchers, each followed by a comma."""
-        asked = {name: value for name, value in _named(scope).items() if name in self.labels}
-        return "".join(f"{label_name(self.labels[name])}={quoted(value)}," for name, value in asked.items())
-
-    def promql(self, scope: MetricScope, range_text: str) -> str:
-        """The expression for a scope, before the tenant is put in."""
-        return Template(self.expression).substitute(sel=self.selector(scope), by=self.by, range=range_text)
-
-    def serves(self, scope: MetricScope) -> bool:
-        """Whether everything the scope names can be asked of this exporter."""
-        return set(_named(scope)) <= set(self.labels)
-
-    def tenant_matchers(self, tenant: Mapping[str, str]) -> dict[str, str] | None:
-        """The tenant's matchers that this metric carries; None when it must not be shown to this tenant."""
-        carried = {name: value for name, value in tenant.items() if name in self.tenant}
-        return carried if carried or not tenant or self.shared else None
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A question with a name: what it means, its unit, and which direction is good."""
-
-    name: str
-    meaning: str
-    unit: str
-    better: Literal["lower", "higher", "neither"]
-    backends: tuple[Backend, ...]
-    whole_window: bool = False
-    """Whether the value counts over the whole window rather than describing now."""
-
-    @property
-    def line(self) -> str:
-        """One line for a catalogue."""
-        direction = "" if self.better == "neither" else f", {self.better} is better"
-        return f"{self.meaning} ({self.unit}{direction})"
-
-
-def _named(scope: MetricScope) -> dict[str, str]:
-    named = {
-        "model": scope.model,
-        "namespace": scope.namespace,
-        "target": scope.target,
-        "node": scope.node,
-        "queue": scope.queue,
-    }
-    return {name: value for name, value in named.items() if value}
-
-
-def _p95(bucket: str, extra: str = "") -> str:
-    return f"histogram_quantile(0.95, sum by ($by, le) (rate({bucket}{{{extra}$sel}}[$range])))"
+def _p95(bucket: str, extra: str = "", q: str = "0.95") -> str:
+    return f"histogram_quantile({q}, sum by ($by, le) (rate({bucket}{{{extra}$sel}}[$range])))"
 
 
 def _ratio(part: str, whole: str) -> str:
@@ -101,11 +29,12 @@ def _rate(counter: str) -> str:
 
 _MODEL = "model, version, target"
 _KN = "kn_serving_invocation_duration_seconds"
-_EDGE = {**_SERVING, "node": "node"}
 _HTTP = "http_server_request_duration_seconds"
 """OpenTelemetry's name for what an HTTP server sees of its requests: the same in every pod, in the cloud and at the edge."""
 _GPU: dict[str, str] = {"node": "node", "namespace": "namespace"}
 _QUEUE: dict[str, str] = {"queue": "cluster_queue"}
+_VLLM_COUNT = "vllm:e2e_request_latency_seconds_count"
+_LL_SECONDS = "litellm_request_total_latency_metric"
 _LL_TOTAL = "litellm_deployment_total_requests_total"
 
 
@@ -117,31 +46,20 @@ def _kueue(metric: str, expression: str, by: str = "cluster_queue") -> Backend:
     return Backend("kueue", metric, expression, by, _QUEUE, frozenset(), True)
 
 
-_LATENCY = (
-    Backend("vllm", "vllm:e2e_request_latency_seconds_count", _p95("vllm:e2e_request_latency_seconds_bucket"), _MODEL),
-    Backend(
-        "epp",
-        "inference_objective_request_duration_seconds_count",
-        _p95("inference_objective_request_duration_seconds_bucket"),
-        _MODEL,
-    ),
-    Backend("http", f"{_HTTP}_count", _p95(f"{_HTTP}_bucket"), _MODEL, _EDGE),
-    Backend("knative", f"{_KN}_count", _p95(f"{_KN}_bucket"), _MODEL),
-    Backend(
-        "kserve",
-        "request_predict_seconds_count",
-        _p95("request_predict_seconds_bucket"),
-        _MODEL,
-        note="KServe's predict stage only: queueing, pre- and postprocessing are not in it.",
-    ),
-    Backend(
-        "litellm",
-        "litellm_request_total_latency_metric_count",
-        _p95("litellm_request_total_latency_metric_bucket"),
-        _MODEL,
-        note="As the router sees it, its own overhead included.",
-    ),
-)
+def _latency(q: str) -> tuple[Backend, ...]:
+    def one(name: str, metric: str, labels: Mapping[str, str] = _SERVING, note: str = "") -> Backend:
+        return Backend(name, f"{metric}_count", _p95(f"{metric}_bucket", q=q), _MODEL, labels, note=note)
+
+    predict = "KServe's predict stage only: queueing, pre- and postprocessing are not in it."
+    return (
+        one("http", _HTTP, _EDGE),
+        one("vllm", "vllm:e2e_request_latency_seconds", _EDGE),
+        one("epp", "inference_objective_request_duration_seconds"),
+        one("knative", _KN),
+        one("kserve", "request_predict_seconds", _EDGE, predict),
+        one("litellm", _LL_SECONDS, _EDGE, "As the router sees it, its own overhead included."),
+    )
+
 
 _ERRORS = (
     Backend(
@@ -168,6 +86,7 @@ _ERRORS = (
         _LL_TOTAL,
         _ratio("litellm_deployment_failure_responses_total{$sel}", f"{_LL_TOTAL}{{$sel}}"),
         _MODEL,
+        _EDGE,
         note="Failed attempts of a deployment; a retry or fallback may still have answered the caller.",
     ),
 )
@@ -176,13 +95,15 @@ _REQUESTS = (
     Backend("http", f"{_HTTP}_count", _rate(f"{_HTTP}_count"), _MODEL, _EDGE),
     Backend("knative", f"{_KN}_count", _rate(f"{_KN}_count"), _MODEL),
     Backend("epp", "inference_objective_request_total", _rate("inference_objective_request_total"), _MODEL),
-    Backend("vllm", "vllm:e2e_request_latency_seconds_count", _rate("vllm:e2e_request_latency_seconds_count"), _MODEL),
-    Backend("kserve", "request_predict_seconds_count", _rate("request_predict_seconds_count"), _MODEL),
-    Backend("litellm", _LL_TOTAL, _rate(_LL_TOTAL), _MODEL),
+    Backend("vllm", _VLLM_COUNT, _rate(_VLLM_COUNT), _MODEL, _EDGE),
+    Backend("kserve", "request_predict_seconds_count", _rate("request_predict_seconds_count"), _MODEL, _EDGE),
+    Backend("litellm", _LL_TOTAL, _rate(_LL_TOTAL), _MODEL, _EDGE),
 )
 
 _FIRST_TOKEN = (
-    Backend("vllm", "vllm:time_to_first_token_seconds_count", _p95("vllm:time_to_first_token_seconds_bucket"), _MODEL),
+    Backend(
+        "vllm", "vllm:time_to_first_token_seconds_count", _p95("vllm:time_to_first_token_seconds_bucket"), _MODEL, _EDGE
+    ),
     Backend(
         "epp",
         "inference_objective_request_ttft_seconds_count",
@@ -198,7 +119,9 @@ _FIRST_TOKEN = (
 )
 
 _BETWEEN_TOKENS = (
-    Backend("vllm", "vllm:inter_token_latency_seconds_count", _p95("vllm:inter_token_latency_seconds_bucket"), _MODEL),
+    Backend(
+        "vllm", "vllm:inter_token_latency_seconds_count", _p95("vllm:inter_token_latency_seconds_bucket"), _MODEL, _EDGE
+    ),
     Backend(
         "vllm",
         "vllm:time_per_output_token_seconds_count",
@@ -209,7 +132,7 @@ _BETWEEN_TOKENS = (
 )
 
 _WAITING = (
-    Backend("vllm", "vllm:num_requests_waiting", "sum by ($by) (vllm:num_requests_waiting{$sel})", _MODEL),
+    Backend("vllm", "vllm:num_requests_waiting", "sum by ($by) (vllm:num_requests_waiting{$sel})", _MODEL, _EDGE),
     Backend(
         "epp",
         "inference_pool_average_queue_size",
@@ -220,7 +143,7 @@ _WAITING = (
 )
 
 _CACHE = (
-    Backend("vllm", "vllm:kv_cache_usage_perc", "avg by ($by) (vllm:kv_cache_usage_perc{$sel})", _MODEL),
+    Backend("vllm", "vllm:kv_cache_usage_perc", "avg by ($by) (vllm:kv_cache_usage_perc{$sel})", _MODEL, _EDGE),
     Backend(
         "epp",
         "inference_pool_average_kv_cache_utilization",
@@ -233,14 +156,15 @@ _FRAMEBUFFER = "(DCGM_FI_DEV_FB_USED{$sel} + DCGM_FI_DEV_FB_FREE{$sel} + DCGM_FI
 _SPEND = "sum by (model) (rate(litellm_spend_metric_total{%s$sel}[$range]))"
 _ROUTED = "sum by (model) (rate(litellm_deployment_total_requests_total{%s$sel}[$range]))"
 _ON_EDGE, _IN_CLOUD = 'target="edge",', 'target="cloud",'
-_NO_TARGET = {"model": "model", "namespace": "namespace"}
+_NO_TARGET = {"model": "model", "namespace": "namespace", "version": "version"}
 
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
     for signal in (
         Signal("ttft_p95", "Time to first token, 95th percentile", "seconds", "lower", _FIRST_TOKEN),
         Signal("itl_p95", "Latency between tokens, 95th percentile", "seconds", "lower", _BETWEEN_TOKENS),
-        Signal("e2e_p95", "Latency of whole requests, 95th percentile", "seconds", "lower", _LATENCY),
+        Signal("e2e_p50", "Latency of whole requests, median", "seconds", "lower", _latency("0.5")),
+        Signal("e2e_p95", "Latency of whole requests, 95th percentile", "seconds", "lower", _latency("0.95")),
         Signal("error_rate", "Share of requests that fail", "ratio", "lower", _ERRORS),
         Signal("rps", "Requests per second", "requests/second", "neither", _REQUESTS),
         Signal("queue_depth", "Requests (or workloads of a queue) that wait", "count", "lower", _WAITING),

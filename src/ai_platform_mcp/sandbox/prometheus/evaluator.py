@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from ai_platform_mcp.sandbox.prometheus.aggregations import aggregate
 from ai_platform_mcp.sandbox.prometheus.binary import binary
 from ai_platform_mcp.sandbox.prometheus.functions import call
-from ai_platform_mcp.sandbox.prometheus.model import BadData, ExecutionError, LabelSet, Sample, SampleSource
+from ai_platform_mcp.sandbox.prometheus.model import (
+    BadData,
+    ExecutionError,
+    KnowsGrowth,
+    LabelSet,
+    Sample,
+    SampleSource,
+)
 from ai_platform_mcp.sandbox.prometheus.nodes import (
     Aggregate,
     At,
@@ -28,6 +35,7 @@ from ai_platform_mcp.sandbox.prometheus.nodes import (
 )
 from ai_platform_mcp.sandbox.prometheus.values import (
     Budget,
+    GrowingSeries,
     Matrix,
     Scalar,
     Series,
@@ -140,6 +148,24 @@ class Evaluator:
             raise ExecutionError("expected a range vector")
         for labels, points in samples:
             yield WindowedSeries(labels, self._cut(points, references, node.range_ms))
+
+    def growths(self, node: Node) -> Iterator[GrowingSeries] | None:
+        """Of a range selector: each series with its growth in every range; None where the source cannot tell it."""
+        source = self._query.source
+        if not isinstance(node, Range) or not isinstance(source, KnowsGrowth):
+            return None
+        selector, length = node.selector, node.range_ms
+        references = self._references(selector.offset_ms, selector.at)
+        ranges = [(reference - length, reference) for reference in references]
+
+        def each(known: KnowsGrowth) -> Iterator[GrowingSeries]:
+            for labels in source.series(selector.matchers, min(references) - length, max(references)):
+                self._query.budget.spend(2 * len(ranges))
+                rows = [(start, end, known.growth(labels, start, end)) for start, end in ranges]
+                if any(grown is not None for _, _, grown in rows):
+                    yield labels, rows
+
+        return each(source)
 
     def matrix(self, node: Range | Subquery) -> Matrix:
         """The raw samples of a range selector, for an instant query whose whole expression it is."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 NAME = "__name__"
 LabelSet: TypeAlias = tuple[tuple[str, str], ...]
@@ -87,6 +87,36 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The present moment, with a time zone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a rate needs to know of the samples of one counter in one range: the first, the last, how many, and by how much the
+    counter grew between them, resets made good."""
+
+    first: Sample
+    last: Sample
+    count: int
+    grown: float
+
+    @staticmethod
+    def of(times: Sequence[int], values: Sequence[float]) -> Growth:
+        """The growth that samples show; there is at least one."""
+        grown, last = values[-1] - values[0], 0.0
+        for value in values:
+            if value < last:
+                grown += last
+            last = value
+        return Growth((times[0], values[0]), (times[-1], values[-1]), len(times), grown)
+
+
+@runtime_checkable
+class KnowsGrowth(Protocol):
+    """A source that can tell growth without making every sample."""
+
+    def growth(self, labels: LabelSet, start_ms: int, end_ms: int) -> Growth | None:
+        """The growth of one series in the closed interval, None without samples."""
         ...
 
 

@@ -4,50 +4,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from ai_platform_mcp.sandbox.prometheus import floats
+from ai_platform_mcp.sandbox.prometheus.model import Growth
 from ai_platform_mcp.sandbox.prometheus.nodes import Node
 from ai_platform_mcp.sandbox.prometheus.values import Evaluation, Series, Value, Vector, Window, drop_name, merge_same
 
 RangeFunction: TypeAlias = Callable[[Window], float | None]
 
 
-def increase_of_counter(values: Sequence[float]) -> float:
-    """How much a counter grew between its first and last sample, resets made good."""
-    grown = values[-1] - values[0]
-    last = 0.0
-    for value in values:
-        if value < last:
-            grown += last
-        last = value
-    return grown
-
-
 def _extrapolated(window: Window, kind: Literal["rate", "increase", "delta"]) -> float | None:
-    """Rate, increase or delta over the whole window, stretched from the samples to its edges.
+    growth = Growth.of(window.times, window.values)
+    if kind == "delta":
+        growth = replace(growth, grown=window.values[-1] - window.values[0])
+    return _stretched(growth, window.start_ms, window.end_ms, kind)
+
+
+def _stretched(growth: Growth, start_ms: int, end_ms: int, kind: Literal["rate", "increase", "delta"]) -> float | None:
+    """Rate, increase or delta over a whole window, stretched from the samples to its edges.
 
     The stretch goes all the way to an edge that is nearer than 1.1 sample intervals, otherwise by half an interval;
     a counter is never stretched below zero.
     """
-    times, values = window.times, window.values
-    if len(times) < 2:
+    if growth.count < 2:
         return None
-    counter = kind != "delta"
-    change = increase_of_counter(values) if counter else values[-1] - values[0]
-    to_start = (times[0] - window.start_ms) / 1000
-    to_end = (window.end_ms - times[-1]) / 1000
-    sampled = (times[-1] - times[0]) / 1000
-    interval = sampled / (len(times) - 1)
-    if counter and change > 0 and values[0] >= 0:
-        to_start = min(to_start, sampled * (values[0] / change))
+    (first_ms, first), (last_ms, _), change = growth.first, growth.last, growth.grown
+    to_start = (first_ms - start_ms) / 1000
+    to_end = (end_ms - last_ms) / 1000
+    sampled = (last_ms - first_ms) / 1000
+    interval = sampled / (growth.count - 1)
+    if kind != "delta" and change > 0 and first >= 0:
+        to_start = min(to_start, sampled * (first / change))
     near = interval * 1.1
     covered = sampled
     covered += to_start if to_start < near else interval / 2
     covered += to_end if to_end < near else interval / 2
     factor = covered / sampled
     if kind == "rate":
-        factor /= (window.end_ms - window.start_ms) / 1000
+        factor /= (end_ms - start_ms) / 1000
     return change * factor
 
 
@@ -117,6 +113,18 @@ _KEEPS_NAME = frozenset({"last_over_time"})
 
 def range_function(name: str, ev: Evaluation, args: tuple[Node, ...]) -> Value:
     """Apply a function of one range vector."""
+    growing = ev.growths(args[0]) if name in ("rate", "increase") else None
+    if growing is not None:
+        kind: Literal["rate", "increase"] = "rate" if name == "rate" else "increase"
+        return Vector(
+            merge_same(
+                Series(
+                    drop_name(labels),
+                    [None if grown is None else _stretched(grown, start, end, kind) for start, end, grown in rows],
+                )
+                for labels, rows in growing
+            )
+        )
     function = RANGE_FUNCTIONS[name]
     result: list[Series] = []
     for one in ev.windows(args[0]):

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 from ai_platform_mcp.sandbox.prometheus.model import (
     NAME,
     ExecutionError,
+    Growth,
     LabelSet,
     QueryTimeout,
     Sample,
@@ -100,6 +101,10 @@ class Budget:
             raise QueryTimeout("query timed out in expression evaluation")
 
 
+GrowingSeries: TypeAlias = tuple[LabelSet, list[tuple[int, int, Growth | None]]]
+"""One series, and per step the range's start and end and what grew in it."""
+
+
 class Evaluation(Protocol):
     """What functions, aggregations and operators may ask of the evaluator."""
 
@@ -126,6 +131,10 @@ class Evaluation(Protocol):
 
     def windows(self, node: Node) -> Iterator[WindowedSeries]:
         """The windows of a range selector or subquery."""
+        ...
+
+    def growths(self, node: Node) -> Iterator[GrowingSeries] | None:
+        """Of a range selector: each series with its growth in every range; None where the source cannot tell it."""
         ...
 
     def sample_times(self, node: Node) -> list[Series]:

@@ -20,6 +20,7 @@ from ai_platform_mcp.sandbox.prometheus.model import (
     NAME,
     Clock,
     Family,
+    Growth,
     LabelSet,
     Matcher,
     Sample,
@@ -151,6 +152,28 @@ class MetricsWorld:
             lives = list(self._lives[key])
         last = min(end_ms, self.now_ms())
         return [sample for life in lives for sample in life.samples(part, life.ticks(start_ms, last))]
+
+    def growth(self, labels: LabelSet, start_ms: int, end_ms: int) -> Growth | None:
+        """The growth of one series in the closed interval: within a life a counter never falls, so its ends say it all."""
+        with self._lock:
+            key, part = self._by_name[dict(labels)[NAME]][labels]
+            lives = list(self._lives[key])
+        if lives[0].spec.type == "gauge":
+            samples = self.samples(labels, start_ms, end_ms)
+            return Growth.of([moment for moment, _ in samples], [value for _, value in samples]) if samples else None
+        last_ms, count, grown = min(end_ms, self.now_ms()), 0, 0.0
+        first: Sample | None = None
+        last: Sample | None = None
+        for life in lives:
+            ticks = life.ticks(start_ms, last_ms)
+            if not ticks:
+                continue
+            (begin, end) = life.samples(part, [ticks[0], ticks[-1]])
+            grown += end[1] - begin[1]
+            if last is not None:
+                grown += begin[1] if begin[1] < last[1] else begin[1] - last[1]
+            first, last, count = first or begin, end, count + len(ticks)
+        return None if first is None or last is None else Growth(first, last, count, grown)
 
     def latest(self, labels: LabelSet, moments: Sequence[int], lookback_ms: int) -> list[Sample | None]:
         """For each moment, the newest sample of one series not after it and not older than the lookback."""
