@@ -28,6 +28,7 @@ from ai_platform_mcp.core.records import Operation
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
 from ai_platform_mcp.domain.objects import OPERATION_ANNOTATION, annotations_of, metadata_of, ref_of, step_ref
 from ai_platform_mcp.domain.text import clip
+from ai_platform_mcp.tools._routes_back import routes_back
 from ai_platform_mcp.tools._steered import Moment, Steered
 from ai_platform_mcp.tools._steering import steer
 
@@ -130,6 +131,8 @@ def _owned(operation: Operation) -> ObjectChange:
 async def _objects(
     operation: Operation, params: ControlParams, readers: Readers, context: PlanContext
 ) -> list[tuple[str, Steered]]:
+    if operation.plan.tool == "route_model":
+        return [await _routed(operation, params, readers, context)]
     found = await followed(operation, readers.clusters)
     if not found:
         raise Conflict(
@@ -152,6 +155,18 @@ async def _objects(
         names = ", ".join(str(row.follow.ref) for row in found)
         raise NotFound(f"Nothing of {operation.id} is left: {names} is gone.", remedy="Nothing needs to be done.")
     return steered
+
+
+async def _routed(
+    operation: Operation, params: ControlParams, readers: Readers, context: PlanContext
+) -> tuple[str, Steered]:
+    if params.action != "rollback":
+        raise Conflict(
+            f"Routing does not move by itself: there is nothing to {params.action}.",
+            remedy="Roll it back, or plan other routing with route_model.",
+        )
+    done = frozenset(row.step_id for row in operation.steps if row.state in DONE)
+    return await routes_back(operation, done, readers, context)
 
 
 def _warned(operation: Operation, live: type_json, steered: Steered) -> Steered:
