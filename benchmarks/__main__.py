@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
-import psutil
 from rich.console import Console
 
-from benchmarks.report import Report, Section, markdown, show
+from benchmarks.report import Report, Section, facts, load, markdown, show
 from benchmarks.servers import HERE, UNWANTED
 
 
@@ -25,24 +21,25 @@ def main() -> None:
     console = Console(width=160)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         os.environ["XDG_CONFIG_HOME"] = f"{folder}/no-configuration"
-        report = Report(_facts())
+        report = Report(facts())
         for measure in _benches(Path(folder)):
             section = measure()
             report.sections.append(section)
             show(section, console)
-        report.facts["load average, begin → end"] += f" → {_load()}"
+        report.facts["load average, begin → end"] += f" → {load()}"
     (HERE / "results.md").write_text(markdown(report))
     console.print("Written to benchmarks/results.md")
 
 
 def _benches(folder: Path) -> Iterator[Callable[[], Section]]:
     from ai_platform_mcp.sandbox import process
-    from benchmarks import calls, failing, policy, replay, scale, start, tokens
+    from benchmarks import calls, failing, fleet, policy, replay, scale, start, tokens
 
     yield lambda: start.start(folder / "start")
     yield tokens.tokens
     yield lambda: anyio.run(policy.policy)
     yield replay.replay
+    yield lambda: fleet.fleet(jobs=os.cpu_count() or 1)
     box = folder / "sandbox"
     anyio.run(process.ensure_up, box)
     try:
@@ -53,21 +50,6 @@ def _benches(folder: Path) -> Iterator[Callable[[], Section]]:
     yield lambda: failing.down(folder / "down")
     yield lambda: failing.hanging(folder / "hanging")
     yield lambda: scale.scale(folder / "scale")
-
-
-def _facts() -> dict[str, str]:
-    memory = psutil.virtual_memory().total / 2**30
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, {platform.system()}",
-        "Python": platform.python_version(),
-        "mcp": importlib.metadata.version("mcp"),
-        "load average, begin → end": _load(),
-    }
-
-
-def _load() -> str:
-    return " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
 if __name__ == "__main__":

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
+import os
+import platform
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -83,15 +89,42 @@ def markdown(report: Report) -> str:
     """Return the report as a page."""
     lines = ["# Measured", "", "Written by `make bench`; every number comes from this one run.", ""]
     lines += [f"- {name}: {value}" for name, value in report.facts.items()]
-    for section in report.sections:
-        lines += ["", f"## {section.title}", "", section.how, ""]
-        lines += [_line(section.columns), _line(["---"] * len(section.columns))]
-        lines += [_line(row) for row in section.rows]
-        if section.targets or section.notes:
-            lines.append("")
-        lines += [f"- {'met' if target.met else '**missed**'}: {target.text}" for target in section.targets]
-        lines += [f"- {note}" for note in section.notes]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *(line for section in report.sections for line in _lines(section))]) + "\n"
+
+
+def _lines(section: Section) -> list[str]:
+    lines = ["", f"## {section.title}", "", section.how, ""]
+    lines += [_line(section.columns), _line(["---"] * len(section.columns))]
+    lines += [_line(row) for row in section.rows]
+    if section.targets or section.notes:
+        lines.append("")
+    lines += [f"- {'met' if target.met else '**missed**'}: {target.text}" for target in section.targets]
+    return [*lines, *(f"- {note}" for note in section.notes)]
+
+
+def put(page: Path, section: Section, ran: str) -> None:
+    """Put one section, from a run of its own, into a page in place of the one of the same title. ``ran``: on what it ran."""
+    fresh = replace(section, notes=(*section.notes, ran))
+    before, title, rest = page.read_text().partition(f"\n## {section.title}\n")
+    _, then, after = rest.partition("\n## ") if title else ("", "", "")
+    page.write_text(before.rstrip("\n") + "\n" + "\n".join(_lines(fresh)) + "\n" + then + after)
+
+
+def facts() -> dict[str, str]:
+    """Return on what this runs."""
+    memory = psutil.virtual_memory().total / 2**30
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, {platform.system()}",
+        "Python": platform.python_version(),
+        "mcp": importlib.metadata.version("mcp"),
+        "load average, begin → end": load(),
+    }
+
+
+def load() -> str:
+    """Return the load averages of 1, 5 and 15 minutes."""
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
 def _line(cells: Sequence[str]) -> str:
