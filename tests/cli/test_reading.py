@@ -15,8 +15,8 @@ READS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "versions": (("model", "show", "vision-v2"), "champion", {"kind", "columns", "rows"}),
     "routing": (
         ("routing", "status", "vision-v2"),
-        "Cloud: 100% of requests",
-        {"model", "targets", "edge_share", "savings"},
+        "→ Cloud:  100% of requests",
+        {"kind", "name", "targets", "savings", "decisions", "unknown"},
     ),
     "pools": (("gpu", "pools"), "aws-a100-spot", {"kind", "columns", "rows"}),
     "queues": (("gpu", "queues", "-n", "vision-dev"), "gpu-spot", {"kind", "columns", "rows"}),

@@ -62,7 +62,7 @@ def test_the_demo_plays_to_its_end_and_can_be_played_again(tmp_path: Path) -> No
         assert done.code == 0, done.out + done.err
         assert set(done.data["operations"]) == {"train", "register", "promote", "deploy"}
         assert all(done.data["operations"].values())
-        assert done.data["routing"]["targets"]["edge"]["rps"]["value"] > 0
+        assert {row["tier"]: row["rps"] > 0 for row in done.data["routing"]["targets"]} == {"edge": True, "cloud": True}
         assert done.data["refused"]["effect"] in ("deny", "require_approval")  # by the day of the week
         assert "intact" in done.data["audit"]
         assert process.status(state).running

@@ -10,6 +10,7 @@ import yaml
 
 from ai_platform_mcp.cli import routing
 from ai_platform_mcp.cli.change import change, filled
+from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import InvalidInput
 
@@ -147,15 +148,19 @@ def deploy(
 
 @routing_app.command("status")
 def routing_status(
-    context: typer.Context, model: str, window: Annotated[str, typer.Option(help="Such as 15m, 1h, 2d.")] = "1h"
+    context: typer.Context,
+    model: str,
+    window: Annotated[str, typer.Option(help="How far back to measure: 15m, 1h … 7d.")] = "1h",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, as with --output json.")] = False,
 ) -> None:
-    """Show which share each target serves, how fast, and what it saves."""
+    """Show what each target serves and how fast, what the edge saves, and why a request goes where it goes."""
     session = session_of(context)
+    output = Output("json") if as_json else session.output
 
     async def work() -> int:
         async with session.client() as client:
-            data = await routing.measured(client, model, window)
-            session.output.data(data, "\n".join(routing.lines(data)))
-            return 0
+            result = await routing.asked(client, model, window)
+            output.data(result.data, result.text)
+            return 1 if result.is_error else 0
 
     session.run(work)

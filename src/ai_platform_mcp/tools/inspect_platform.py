@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import anyio
@@ -23,21 +24,33 @@ from ai_platform_mcp.domain.clusters import resolve_cluster
 from ai_platform_mcp.domain.overview import Seen, overview
 from ai_platform_mcp.domain.pools import price_lists, priced
 from ai_platform_mcp.domain.progress import progress_of
-from ai_platform_mcp.domain.text import Listing
+from ai_platform_mcp.domain.routing import status_text
+from ai_platform_mcp.domain.text import Listing, seconds_of
 from ai_platform_mcp.domain.views import Filters
 from ai_platform_mcp.manifests import edge, kserve, llm
+from ai_platform_mcp.tools._routing_status import ROUTING_WINDOW, routing_status
 
 PART_SECONDS = 8.0
 """How long the overview waits for one backend before it goes on without it."""
 
 Kind = Literal[
-    "overview", "models", "versions", "deployments", "gpu_pools", "queues", "nodes", "operations", "approvals"
+    "overview",
+    "models",
+    "versions",
+    "deployments",
+    "routing",
+    "gpu_pools",
+    "queues",
+    "nodes",
+    "operations",
+    "approvals",
 ]
 _FILTERS: dict[str, frozenset[str]] = {
     "overview": frozenset({"cluster"}),
     "models": frozenset({"name", "contains"}),
     "versions": frozenset({"name"}),
     "deployments": frozenset({"name", "cluster", "namespace", "team", "state", "contains"}),
+    "routing": frozenset({"name", "cluster", "namespace", "window"}),
     "gpu_pools": frozenset({"name", "cluster", "region", "state", "contains"}),
     "queues": frozenset({"name", "cluster", "namespace", "state", "contains"}),
     "nodes": frozenset({"name", "cluster", "site", "region", "state", "contains"}),
@@ -58,6 +71,7 @@ class InspectParams(Params):
     team: str = ""
     state: Annotated[str, Field(description="e.g. offline, cordoned, free, not-ready, running, pending")] = ""
     contains: Annotated[str, Field(description="text anywhere in a row", max_length=100)] = ""
+    window: Annotated[str, Field(description="routing: 6h")] = ""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     token: Annotated[str, Field(description="next page", max_length=400)] = ""
     verbose: Annotated[bool, Field(description="up to 10,000 tokens instead of 2,000")] = False
@@ -69,8 +83,9 @@ class InspectPlatform:
     name: ClassVar[str] = "inspect_platform"
     title: ClassVar[str] = "Inspect the platform"
     description: ClassVar[str] = (
-        "Look at the platform: models, versions and evidence, deployments, GPU pools and prices, queues, nodes and edge "
-        "sites, operations with live progress, approvals. Answers say how old they are and how to get what they left out."
+        "Look at the platform: models, versions and evidence, deployments, routing with savings, GPU pools and prices, queues, "
+        "nodes and edge sites, operations with live progress, approvals. Answers say how old they are and how to get what "
+        "they left out."
     )
     params: ClassVar[type[Params]] = InspectParams
 
@@ -81,6 +96,7 @@ class InspectPlatform:
             "overview": _overview,
             "models": _models,
             "versions": _versions,
+            "routing": partial(_routing, caller=caller),
             "operations": _operations,
             "approvals": _approvals,
         }
@@ -90,7 +106,7 @@ class InspectPlatform:
 def _check_filters(params: InspectParams) -> None:
     """Refuse a filter that the kind does not have: dropping it silently would answer another question."""
     known = _FILTERS[params.kind]
-    names = ("name", "cluster", "namespace", "site", "region", "team", "state", "contains")
+    names = ("name", "cluster", "namespace", "site", "region", "team", "state", "contains", "window")
     wrong = [name for name in names if getattr(params, name) and name not in known]
     if wrong:
         raise InvalidInput(
@@ -216,6 +232,24 @@ async def _versions(params: InspectParams, readers: Readers) -> Result:
     cursor = Cursor.read(params.token)
     page = await readers.registry.versions(params.name, limit=20, token=cursor.backend)
     return _listed(model_views.versions(model, page.items, runs, now), params, more=page.token)
+
+
+# --- routing ---------------------------------------------------------------------------------------------------------
+
+
+async def _routing(params: InspectParams, readers: Readers, caller: Caller) -> Result:
+    if not params.name:
+        raise InvalidInput(
+            "Routing of which model?", remedy="Pass name=<model>; kind=deployments lists what is served."
+        )
+    try:
+        window = seconds_of(params.window) if params.window else ROUTING_WINDOW
+    except ValueError as error:
+        raise InvalidInput(f"window: {error}.", remedy="Pass a span such as 15m, 1h or 1d.") from None
+    body = await routing_status(
+        readers, caller, params.name, window, cluster=params.cluster, namespace=params.namespace
+    )
+    return detail_result("routing", params.name, body, verbose=params.verbose, lines=status_text.lines(body))
 
 
 # --- journal ---------------------------------------------------------------------------------------------------------

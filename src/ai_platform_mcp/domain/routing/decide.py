@@ -103,14 +103,14 @@ def _fallbacks(ordered: Sequence[Candidate]) -> tuple[str, ...]:
 def _why(best: Candidate, spilled: Candidate | None, request: Request, slo: Slo) -> tuple[str, ...]:
     target = best.target
     if not best.keeps_slo:
-        first = f"nothing keeps {slo.seconds:g} s; {target.name} is least late ({best.seconds:.2f} s)"
+        first = f"nothing keeps {slo.seconds:g} s; {target.name} is least late ({best.seconds:.3g} s)"
     elif request.batch and target.asynchronous:
-        first = f"batch: {target.name} answers later and in time ({best.seconds:.2f} of {slo.seconds:g} s)"
+        first = f"batch: {target.name} answers later and in time ({best.seconds:.3g} of {slo.seconds:g} s)"
     else:
-        first = f"{target.name} is predicted to answer in {best.seconds:.2f} of {slo.seconds:g} s"
+        first = f"{target.name} is predicted to answer in {best.seconds:.3g} of {slo.seconds:g} s"
     told = [first]
     if spilled:
-        told.append(f"spilled: {spilled.target.name} would have taken {spilled.seconds:.2f} s")
+        told.append(f"spilled: {spilled.target.name} would have taken {spilled.seconds:.3g} s")
     if target.spot:
         told.append("not critical: spot before on-demand")
     return tuple(told)

@@ -97,6 +97,21 @@ class Observed(Value):
         return max(1, self.units, math.ceil(self.running_peak or 0), math.ceil(self.concurrency or 0))
 
     @property
+    def per_request(self) -> bool:
+        """Whether its requests have a price that somebody wrote down."""
+        return any(row is not None for row in (self.request_cents, self.prompt_cents_per_1k, self.output_cents_per_1k))
+
+    @property
+    def marginal_request_cents(self) -> float | None:
+        """The part of a request's price that does not depend on its length: as written down, else what the router booked for a
+        mean request; that only where no fixed cost is known, which would be the same cost once more."""
+        if self.per_request:
+            return self.request_cents or 0.0
+        if self.fixed_cents_per_hour is not None:
+            return 0.0
+        return self.booked_cents / self.routed if self.booked_cents is not None and self.routed else None
+
+    @property
     def circuit(self) -> Circuit:
         """Open where the router takes all of its deployments for down."""
         return "open" if self.circuits and self.circuits_open == self.circuits else "closed"
@@ -119,8 +134,20 @@ class Observed(Value):
             fixed_cents_per_hour=self.fixed_cents_per_hour or 0.0,
             prompt_cents_per_1k=self.prompt_cents_per_1k or 0.0,
             output_cents_per_1k=self.output_cents_per_1k or 0.0,
-            request_cents=self.request_cents or 0.0,
+            request_cents=self.marginal_request_cents or 0.0,
             base_url=self.base_url,
+        )
+
+    def costed(self) -> Target:
+        """Return it with its costs and without its speed: for sums of money, also where nothing was served."""
+        return self.target() or Target(
+            name=self.name,
+            tier=self.tier,
+            region=self.region,
+            failure_domain=self.failure_domain,
+            service=ServiceTime(base_seconds=0.0),
+            slots=1,
+            fixed_cents_per_hour=self.fixed_cents_per_hour or 0.0,
         )
 
     def load(self) -> Load:
