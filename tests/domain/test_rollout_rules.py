@@ -89,6 +89,26 @@ def test_a_slow_line_is_no_failure_and_holds_nobody_up_for_ever():
     assert world.run(300).phase == "Succeeded"
 
 
+def test_a_wave_that_cannot_fetch_its_release_waits_for_a_person_and_not_for_ever():
+    world = fleet(staged=True)
+    done = world.run(5000)
+    assert (done.phase, done.reason) == ("Paused", "no_progress") and not world.touched
+    assert "did not fetch the release" in done.message and world.last is not None and world.last.counted.failed == 0
+    more = 5000 + world.rollout.progress_deadline
+    world.rollout = world.rollout.model_copy(update={"progress_deadline": more, "observed": 2})
+    assert world.run(15).phase == "Running"
+
+
+def test_a_wave_whose_failures_were_all_accepted_is_passed():
+    waves = (Wave(name="canary", percent=25, canary=True), Wave(name="rest", percent=100))
+    world = fleet(count=4, sites=4, on_failure="Pause", waves=waves)
+    world.devices[0].takes = "crashes"
+    assert world.run(2000).reason == "max_failures"
+    world.rollout = world.rollout.model_copy(update={"accepted_failures": 1, "observed": 2})
+    assert world.run(4000).phase == "Succeeded"
+    assert [one.version for one in world.devices] == [OLD, NEW, NEW, NEW]
+
+
 def test_nodes_that_are_offline_are_owed_and_converge_when_they_return():
     world = fleet()
     world.devices[3].away = ((-10_000, 9_000),)

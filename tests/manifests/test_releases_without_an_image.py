@@ -8,7 +8,7 @@ import pytest
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.manifests.common import Compute, Origin, Toleration
-from ai_platform_mcp.manifests.edge import Release, SiteService, release_name
+from ai_platform_mcp.manifests.edge import Release, SiteService, prepull_daemon_set, release_name
 from ai_platform_mcp.manifests.edge_runtime import MODEL_PATH, Parts, runtime_daemon_set
 
 RUNTIME = {
@@ -71,6 +71,16 @@ def test_the_runtimes_container_answers_as_the_model_under_the_port_that_the_sit
 def test_a_model_image_is_mounted_and_nothing_fetches_it():
     pod = built("oci://r.example/m@sha256:" + "a" * 64)
     assert pod["volumes"][0]["image"]["reference"].startswith("r.example/m@sha256:") and "initContainers" not in pod
+
+
+def test_an_artifact_is_fetched_to_nodes_ahead_as_a_volume_and_a_bucket_is_not():
+    release = Release(model="m", version="2", digest="sha256:" + "d" * 64, storage_uri="oci://r.example/m:2")
+    made = prepull_daemon_set(release, "e", "pause", {}, Origin(model="m", version="2"), 36)
+    pod = made["spec"]["template"]["spec"]
+    assert pod["volumes"] == [
+        {"name": "release", "image": {"reference": "r.example/m:2", "pullPolicy": "IfNotPresent"}}
+    ]
+    assert release.fetchable and not release.model_copy(update={"storage_uri": "s3://m/2"}).fetchable
 
 
 @pytest.mark.parametrize(

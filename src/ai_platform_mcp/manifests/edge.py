@@ -46,6 +46,19 @@ class Release(Value):
     storage_uri: str | None = Field(default=None, pattern=_URI)
     runtime: str | None = None
 
+    @property
+    def fetchable(self) -> bool:
+        """Whether a node can fetch it ahead of its change: a container runtime fetches images, and nothing else.
+
+        A serving image is one, and model bytes that are an OCI artifact are another.
+        """
+        return bool(self.image) or self.is_artifact
+
+    @property
+    def is_artifact(self) -> bool:
+        """Whether it is only model bytes, as an OCI artifact."""
+        return not self.image and (self.storage_uri or "").startswith("oci://")
+
 
 class Wave(Value):
     """One step of exposure: either named sites, or a share of all targets that is reached by its end."""
@@ -284,10 +297,11 @@ def prepull_daemon_set(
 ) -> type_json:
     """Return a DaemonSet that brings the release's image to nodes before the release is activated there.
 
-    The download then happens outside the wave, and a wave's time measures health, not a site's line. From Kubernetes 1.35 the
-    image is mounted as a volume, which pulls it and runs nothing (KEP-4639; beta since 1.33, but off by default there).
-    Older nodes run it once as an init container with ``--help``; an image that does not leave on that keeps its pod from
-    becoming ready, which shows in the DaemonSet's status and changes nothing else.
+    It is the serving image, or of a release without one its model bytes, where they are an OCI artifact. The download then
+    happens outside the wave, and a wave's time measures health, not a site's line. From Kubernetes 1.35 the image is mounted as
+    a volume, which pulls it and runs nothing (KEP-4639; beta since 1.33, but off by default there). Older nodes run it once as
+    an init container with ``--help``; an image that does not leave on that keeps its pod from becoming ready, which shows in the
+    DaemonSet's status and changes nothing else.
 
     With ``nodes`` it runs on these alone, by their hostname labels; ``part`` tells such DaemonSets of one release apart.
     """
@@ -300,9 +314,12 @@ def prepull_daemon_set(
     }
     spec: type_json = {"containers": [container], **compact({"nodeSelector": node_selector})}
     spec |= compact({"affinity": _on(nodes), "tolerations": [row.manifest() for row in tolerations]})
-    if minor >= 35:
+    if (
+        minor >= 35 or release.is_artifact
+    ):  # an artifact cannot be run; where it cannot be mounted, no release is built of it
+        reference = str(release.storage_uri).removeprefix("oci://") if release.is_artifact else _pinned(release)
         container["volumeMounts"] = [{"name": "release", "mountPath": "/release", "readOnly": True}]
-        spec["volumes"] = [{"name": "release", "image": {"reference": _pinned(release), "pullPolicy": "IfNotPresent"}}]
+        spec["volumes"] = [{"name": "release", "image": {"reference": reference, "pullPolicy": "IfNotPresent"}}]
     else:
         spec["initContainers"] = [
             {"name": "pull", "image": _pinned(release), "imagePullPolicy": "IfNotPresent", "args": ["--help"]}

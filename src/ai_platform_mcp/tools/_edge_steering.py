@@ -9,7 +9,7 @@ from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply, Risk
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.domain.namespaces import ENVIRONMENTS
-from ai_platform_mcp.domain.objects import labels_of, preconditions, ref_of, rows, section, whole
+from ai_platform_mcp.domain.objects import labels_of, parse_time, preconditions, ref_of, rows, section, whole
 from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.manifests.common import ENVIRONMENT_LABEL, TEAM_LABEL, Origin, object_name
 from ai_platform_mcp.manifests.edge import Release, Rollout, Wave, edge_rollout
@@ -40,7 +40,7 @@ async def edge(live: type_json, action: Action, moment: Moment, readers: Readers
 def _promote(live: type_json, moment: Moment) -> Steered:
     """Let the remaining waves follow at once, whatever analysis says of them."""
     ref, spec = ref_of(live), section(live, "spec")
-    changes, risks = _accepted(live)
+    changes, risks = _accepted(live, moment)
     changes |= {"paused": False, "soakSeconds": 0}
     text = "The remaining waves follow without soaking in between."
     if section(spec, "analysis"):
@@ -55,12 +55,12 @@ def _resume(live: type_json, moment: Moment) -> Steered:
     ref = ref_of(live)
     if section(live, "spec").get("paused") is not True and section(live, "status").get("phase") != "Paused":
         raise Conflict(f"{ref} is not paused.", remedy="Nothing needs to be done.")
-    changes, risks = _accepted(live)
+    changes, risks = _accepted(live, moment)
     step = patch(live, f"Resume {ref}", {"spec": {"paused": False, **changes}}, moment)
     return Steered((step,), risks)
 
 
-def _accepted(live: type_json) -> tuple[type_json, tuple[Risk, ...]]:
+def _accepted(live: type_json, moment: Moment) -> tuple[type_json, tuple[Risk, ...]]:
     """Return what of the spec changes so that what paused the rollout does so no more, and what that means.
 
     It is accepted as it is now: another failed node, or another wave that analysis speaks against, pauses it again.
@@ -80,8 +80,11 @@ def _accepted(live: type_json) -> tuple[type_json, tuple[Risk, ...]]:
         severity = "danger" if reason == "analysis" else "warning"
         return {"accepted": {"wave": wave}}, (Risk(severity=severity, text=text),)
     if reason == "no_progress":
-        longer = 2 * (whole(spec.get("progressDeadlineSeconds")) or 3600)
-        text = f"Nodes that did not get there have until {longer} s online instead of half of that."
+        deadline = whole(spec.get("progressDeadlineSeconds")) or 3600
+        began = parse_time(status.get("waveStartedAt"))
+        passed = int((moment.now - began).total_seconds()) if moment.now and began else 0
+        longer = deadline + max(deadline, passed)
+        text = f"Nodes that did not get there get {deadline} s more: {longer} s online since the wave began."
         return {"progressDeadlineSeconds": longer}, (Risk(severity="info", text=text),)
     return {}, ()
 

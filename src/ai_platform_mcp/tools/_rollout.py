@@ -145,10 +145,11 @@ async def edge_part(
     waves = plan_waves(fleet.members, percent)
     name, generation = _name(chosen, fleet, origin)
     golden, analysis = _golden(chosen), _analysis(where, chosen, fleet)
+    release = _release(chosen, runtime)
     rollout = edge_manifests.Rollout(
         name=name,
         namespace=where.namespace.name,
-        release=_release(chosen, runtime),
+        release=release,
         waves=tuple(edge_manifests.Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
         selector=EDGE_SELECTOR,
         sites=tuple(sorted({row.site for row in fleet.members})),
@@ -157,6 +158,7 @@ async def edge_part(
         rollback_to=_last_good(chosen, fleet),
         golden_inputs=golden,
         analysis=analysis.manifest() if analysis else None,
+        stage=release.fetchable,
         min_memory_mib=chosen.shape.size_mib or None,
     )
     live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from ai_platform_mcp.core.model import type_json
@@ -30,6 +31,8 @@ class Moment:
     operation_id: str
     created_here: bool = False
     """Whether the operation that is steered created the object."""
+    now: datetime | None = None
+    """When it is planned, where deadlines are counted from then."""
 
 
 def patch(live: type_json, title: str, body: type_json, moment: Moment) -> Patch:

@@ -314,7 +314,7 @@ async def _steer(params: EdgeParams, readers: Readers, context: PlanContext) -> 
     what = f"The rollout {params.rollout or f'of {params.model}'}"
     cluster = await find_cluster(readers, params.cluster, "edge", what, lambda row: _has_rollout(params, row))
     live = await _find_rollout(params, readers, cluster)
-    moment = Moment(cluster.name, context.operation_id)
+    moment = Moment(cluster.name, context.operation_id, now=context.now)
     steered = await edge(live, cast("Action", params.action), moment, readers)
     ref, spec = ref_of(live), section(live, "spec")
     environment = _read_environment(labels_of(live).get(ENVIRONMENT_LABEL) or cluster.environment)

@@ -52,7 +52,7 @@ def rollout_of(live: type_json, generation: int, speed: float = 1.0) -> Rollout:
         progress_deadline=max(span("progressDeadlineSeconds", 3600), min(deadline, LEAST_DEADLINE)),
         offline_grace=span("offlineGraceSeconds", 300),
         on_failure=spec.get("onFailure") or ("RollBack" if back else "Pause"),
-        staged=bool(spec.get("stage")) and fetchable(release_of(live)),
+        staged=bool(spec.get("stage")) and release_of(live).fetchable,
         paused=bool(spec.get("paused")),
         accepted_failures=whole(accepted.get("failures")),
         accepted_wave=_number(accepted, "wave", -1),
@@ -103,11 +103,6 @@ def golden_of(live: type_json) -> GoldenInputs | None:
         return None
     least = _number(golden, "minAgreementPercent", 99)
     return GoldenInputs(uri=str(golden["uri"]), digest=str(golden["digest"]), min_agreement_percent=least)
-
-
-def fetchable(release: Release) -> bool:
-    """Whether a node can fetch the release ahead of its change: a container runtime fetches images, nothing else."""
-    return bool(release.image)
 
 
 def progress_of(live: type_json) -> Progress:

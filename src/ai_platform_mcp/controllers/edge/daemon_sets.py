@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ai_platform_mcp.controllers.edge.asked import fetchable, golden_of, release_of, rollback_release_of
+from ai_platform_mcp.controllers.edge.asked import golden_of, release_of, rollback_release_of
 from ai_platform_mcp.controllers.edge.observe import PREPULL_LABEL
 from ai_platform_mcp.controllers.edge.ports import Write
 from ai_platform_mcp.core.errors import InvalidInput
@@ -66,7 +66,7 @@ def wanted(
         found = [with_golden(found[0], release, check, cluster.minor)]
     if back is not None and back.digest != release.digest:
         found.append(_serving(live, back, cluster))
-    if rollout.staged and fetchable(release) and progress.phase in ("Ready", "Running", "Paused"):
+    if rollout.staged and release.fetchable and progress.phase in ("Ready", "Running", "Paused"):
         found += _prepulls(live, rollout, progress, nodes, release, cluster)
     return found
 

@@ -174,7 +174,7 @@ def _judged(
             return running.model_copy(update={"message": text, "healthy_since": None})
         return _passed(rollout, running, now)
     if not _has_quorum(rollout, healthy, counted):
-        held = _without_hope(rollout, wave, counted, current)
+        held = _without_hope(rollout, wave, counted, current, _unfetched(rollout, progress, counted, now))
         if held is not None:
             return _at(progress, "Paused", *held).model_copy(update={"healthy_since": None})
         text = f"Wave {wave.name}: {len(healthy)} of {len(counted)} online nodes are committed."
@@ -203,12 +203,34 @@ def _has_quorum(rollout: Rollout, healthy: Sequence[NodeView], counted: Sequence
     return bool(healthy) and len(healthy) * 100 >= rollout.quorum_percent * voices
 
 
+def _unfetched(rollout: Rollout, progress: Progress, counted: Sequence[NodeView], now: datetime) -> frozenset[str]:
+    """Return the nodes that were online for the whole deadline, since the wave began, and could not fetch the release."""
+    began = progress.wave_started
+    if not rollout.staged or began is None:
+        return frozenset()
+    return frozenset(
+        row.seen.name
+        for row in counted
+        if row.state == "pending"
+        and row.seen.schedulable
+        and row.seen.online
+        and (now - max(began, row.seen.since)).total_seconds() > rollout.progress_deadline
+    )
+
+
 def _without_hope(
-    rollout: Rollout, wave: Wave, counted: Sequence[NodeView], current: Sequence[NodeView]
+    rollout: Rollout,
+    wave: Wave,
+    counted: Sequence[NodeView],
+    current: Sequence[NodeView],
+    unfetched: frozenset[str],
 ) -> tuple[str, str] | None:
     """Return why nobody is left who could still bring the quorum, None while somebody is."""
-    if any(row.state != "failed" for row in counted if not row.healthy):
+    if any(row.state != "failed" and row.seen.name not in unfetched for row in counted if not row.healthy):
         return None
+    if unfetched:
+        text = f"{len(unfetched)} nodes of wave {wave.name} did not fetch the release within {rollout.progress_deadline} s."
+        return "no_progress", text
     if any(row.stalled for row in current):
         text = f"Nodes of wave {wave.name} were online for {rollout.progress_deadline} s and did not get there."
         return "no_progress", text
