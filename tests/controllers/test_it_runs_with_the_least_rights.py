@@ -56,6 +56,10 @@ def test_the_service_account_can_do_the_work_and_nothing_else(tmp_path: Path):
                 until(lambda: fleet.daemon_sets() == {"1"}, "what nobody needs is deleted")
                 until(lambda: "RolledBack" in fleet.events(name), "it is told")
                 where = log.read_text().split("Health on ")[1].split("/healthz")[0]
+                until(
+                    lambda: "InferenceService is not served" in log.read_text(),
+                    "canaries wait for KServe, and it is told",
+                )
                 assert [httpx.get(f"{where}/{path}").status_code for path in ("healthz", "readyz")] == [200, 200]
         finally:
             kubelet.stop()

@@ -35,18 +35,26 @@ def predictor_of(version: str, **more: Any) -> Json:
 
 
 class Kserve:
-    def __init__(self, knative: bool, percent: int):
+    def __init__(self, knative: bool, live: Json | None = None):
         self.knative = knative
         self.never_ready = ""
-        self.stable = predictor_of("1", minReplicas=4, maxReplicas=8, nodeSelector={"pool": "old"})
-        self.live: Json | None = self._service({"predictor": copy.deepcopy(self.stable)}, "1")
+        self.live = live
+        self.stable: Json = {}
         self._revisions: list[Json] = []
         self._rolled_out = self._previous = ""
         self._running: Json = {}
         self._canary: Json = {}
+
+    @classmethod
+    def in_canary(cls, knative: bool, percent: int) -> Kserve:
+        """Version 1 served, and version 2 has just been deployed as a canary."""
+        self = cls(knative)
+        self.stable = predictor_of("1", minReplicas=4, maxReplicas=8, nodeSelector={"pool": "old"})
+        self.live = self._service({"predictor": copy.deepcopy(self.stable)}, "1")
         self.tick(LOADS)
         self.tick(LOADS)
         self.deploy("2", percent)
+        return self
 
     def _service(self, spec: Json, version: str) -> Json:
         mode = "Knative" if self.knative else "Standard"

@@ -28,7 +28,7 @@ class World:
     """One InferenceService, one canary, one clock; a look may be killed before each of its writes."""
 
     def __init__(self, knative: bool, steps: tuple[Step, ...] = STEPS, **asked: Any):
-        self.kserve = Kserve(knative, steps[0].percent)
+        self.kserve = Kserve.in_canary(knative, steps[0].percent)
         self.asked: dict[str, Any] = {"version": "2", "stable": "1", "steps": steps, "progress_deadline": 300, **asked}
         self.progress = Progress()
         self.now = START

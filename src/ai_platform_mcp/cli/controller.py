@@ -1,4 +1,4 @@
-"""``ai-platform-mcp controller``: moves EdgeRollouts, in a pod of the cluster or beside it.
+"""``ai-platform-mcp controller``: moves EdgeRollouts and CanaryRollouts, in a pod of the cluster or beside it.
 
 It is put together here and handed its ports: the adapter speaks to the API server, the controller decides. Not kopf, though it
 was considered: its timers and daemons put a finalizer on each EdgeRollout that holds up deletion while no controller runs,
@@ -16,7 +16,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from ai_platform_mcp.core.errors import PlatformError
 if TYPE_CHECKING:
     from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
     from ai_platform_mcp.adapters.kubernetes.controlling import ControllerAccess, ControllerFeeds
+    from ai_platform_mcp.controllers.canary.loop import CanaryController
     from ai_platform_mcp.controllers.edge.loop import Controller
 
 _log = logging.getLogger(__name__)
@@ -41,11 +42,13 @@ IMAGE = "AI_PLATFORM_IMAGE"
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
-        prog="ai-platform-mcp controller", description="Move EdgeRollouts wave by wave.", allow_abbrev=False
+        prog="ai-platform-mcp controller",
+        description="Move EdgeRollouts wave by wave, and CanaryRollouts step by step.",
+        allow_abbrev=False,
     )
     options.add_argument("--kubeconfig", type=Path, metavar="FILE", help="instead of the pod's service account")
     options.add_argument("--context", default="", help="of the kubeconfig, instead of its current one")
-    options.add_argument("--namespace", default="", help="EdgeRollouts of this namespace only")
+    options.add_argument("--namespace", default="", help="rollouts of this namespace only")
     options.add_argument("--standalone", action="store_true", help="the only one: no leader is elected")
     options.add_argument("--lease-namespace", default="", help="where the Lease is; the pod's own by default")
     options.add_argument("--health", metavar="HOST:PORT", default="", help="serve /healthz and /readyz")
@@ -95,6 +98,7 @@ def run(arguments: Sequence[str]) -> int:
 async def _run(chosen: argparse.Namespace) -> None:
     import anyio
 
+    from ai_platform_mcp.controllers.canary.loop import CanaryController
     from ai_platform_mcp.controllers.edge.lease import Election
     from ai_platform_mcp.controllers.edge.loop import PAUSE_IMAGE, Controller
 
@@ -108,6 +112,7 @@ async def _run(chosen: argparse.Namespace) -> None:
             counts=counts,
         )
         feeds = feeds_of(port.access, controller)
+        canaries = CanaryController(port, chosen.namespace, speed=chosen.speed, counts=counts)
         election = None
         if not chosen.standalone:
             identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
@@ -117,7 +122,9 @@ async def _run(chosen: argparse.Namespace) -> None:
             if chosen.with_parent:
                 group.start_soon(_end_with_parent, group.cancel_scope)
             if chosen.health:
-                await _serve_health(chosen.health, controller, feeds)
+                await _serve_health(chosen.health, lambda: min(controller.beat, canaries.beat), feeds)
+            leads = (lambda: election.leads) if election is not None else (lambda: True)
+            group.start_soon(canaries.run, canary_feeds_of(port.access, canaries), leads)
             await controller.run(feeds, election)
 
 
@@ -169,6 +176,20 @@ def feeds_of(access: ControllerAccess, controller: Controller) -> ControllerFeed
     )
 
 
+def canary_feeds_of(access: ControllerAccess, canaries: CanaryController) -> ControllerFeeds:
+    """Return the watches of cloud canaries, apart from the others: a cluster without KServe still has its edge rollouts."""
+    from ai_platform_mcp.adapters.kubernetes.reflector import Watched
+    from ai_platform_mcp.manifests import canaries as manifests
+    from ai_platform_mcp.manifests import kserve
+
+    return access.feeds(
+        {
+            Watched(manifests.KIND, (manifests.API,)): canaries.caches.rollouts,
+            Watched("InferenceService", (kserve.API,)): canaries.caches.services,
+        }
+    )
+
+
 def _config(chosen: argparse.Namespace) -> ClusterConfig:
     from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
     from ai_platform_mcp.core.rows import ClusterInfo
@@ -205,11 +226,14 @@ async def _end_with_parent(scope: object) -> None:
     scope.cancel()
 
 
-async def _serve_health(address: str, controller: Controller, feeds: ControllerFeeds) -> None:
-    """Answer a kubelet's probes: alive while the loop turns, ready while the caches are current (also without the lease)."""
+async def _serve_health(address: str, beat: Callable[[], float], feeds: ControllerFeeds) -> None:
+    """Answer a kubelet's probes: alive while the loops turn, ready while the caches are current (also without the lease).
+
+    ``beat`` is when the slowest of the loops last came by.
+    """
 
     def answers(path: str) -> Answer:
-        problem = "" if time.monotonic() - controller.beat < HUNG else "the loop hangs"
+        problem = "" if time.monotonic() - beat() < HUNG else "the loop hangs"
         if path == "/readyz" and not feeds.current():
             problem = feeds.problem() or "reading"
         return said(problem)

@@ -1,7 +1,7 @@
 """How far an object has come, told from its status: one state, a percentage where there is an honest one, one sentence.
 
 Sources of the fields: TrainJob status (trainer.kubeflow.org/v1alpha1), Kueue Workload conditions (v1beta2), InferenceService
-status (serving.kserve.io/v1beta1), and the EdgeRollout CRD of this platform.
+status (serving.kserve.io/v1beta1), and the CRDs of this platform.
 """
 
 from __future__ import annotations
@@ -247,6 +247,25 @@ def _edgerollout(live: type_json) -> Progress:
     return Progress(state=state, percent=100 * healthy // total if total else None, sentence=told, said=said)
 
 
+def _canaryrollout(live: type_json) -> Progress:
+    status, spec = section(live, "status"), section(live, "spec")
+    phase = str(status.get("phase") or "")
+    if not phase:
+        return Progress(state="queued", sentence="Waits for the controller: a running `ai-platform-mcp controller`.")
+    state: State = {  # pyright: ignore[reportAssignmentType]  # values are States
+        "Ready": "queued", "Running": "running", "Paused": "paused", "Promoting": "running", "Succeeded": "succeeded",
+        "RollingBack": "running", "RolledBack": "failed", "Stopped": "failed",
+    }.get(phase, "unknown")  # fmt: skip
+    share = whole(status.get("percent"))
+    steps = 2 if spec.get("strategy") == "BlueGreen" else len(rows(spec, "steps"))
+    step = min(whole(status.get("step")) + 1, steps)
+    told = f"{untrusted(phase, 20)}, step {step} of {steps}: {untrusted(str(spec.get('version')), 40)} has {share} %."
+    if phase in ("Succeeded", "RolledBack", "Stopped"):
+        told = f"{untrusted(phase, 20)}."
+    said = untrusted(str(status.get("message") or status.get("reason") or ""), MESSAGE_BUDGET)
+    return Progress(state=state, percent=100 if phase == "Succeeded" else share, sentence=told, said=said)
+
+
 # --- shared ----------------------------------------------------------------------------------------------------------
 
 
@@ -301,4 +320,5 @@ _KINDS: dict[str, Callable[[type_json], Progress]] = {
     "InferenceService": _inferenceservice,
     "LLMInferenceService": _llminferenceservice,
     "EdgeRollout": _edgerollout,
+    "CanaryRollout": _canaryrollout,
 }

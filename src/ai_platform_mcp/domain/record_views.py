@@ -99,9 +99,11 @@ def next_steps(operation: Operation, objects: Sequence[Followed], parts: Sequenc
         )
     if operation.state != "applied":
         return "Nothing more will happen by itself; plan again once the cause is removed."
+    if operation.plan.tool == "route_model":
+        return f"It is done; control_operation operation_id={operation.id} action=rollback takes it back."
     states = {part.state for part in parts}
     kinds = {row.follow.ref.kind for row in objects}
-    releases = bool(kinds & {"InferenceService", "LLMInferenceService", "EdgeRollout"})
+    releases = bool(kinds & {"InferenceService", "LLMInferenceService", "EdgeRollout", "CanaryRollout"})
     if not objects or (states <= {"succeeded"} and not releases):
         return "It is done."
     actions = ["cancel"] if states & {"running", "queued", "paused"} else []

@@ -2,7 +2,7 @@
 
 It is a second hand beside the executor's, and a narrow one: it writes only the objects listed in ``_WRITES`` and nothing else,
 whatever it is asked. A controller plans nothing for anybody: what it does was planned, judged and recorded when its
-EdgeRollout was written.
+EdgeRollout or CanaryRollout was written.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from ai_platform_mcp.adapters.kubernetes.transport import Request, Transport
 from ai_platform_mcp.core.errors import Forbidden
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.permit import Permit, open_permit
+from ai_platform_mcp.domain.objects import FIELD_MANAGER
 
 _NAME = "[a-z0-9][-a-z0-9.]*"
 _IN = rf"/namespaces/{_NAME}"
 _WRITES = {
-    "merge": re.compile(rf"/api/v1/nodes/{_NAME}"),
+    "merge": re.compile(rf"/api/v1/nodes/{_NAME}|/apis/serving\.kserve\.io/v1beta1{_IN}/inferenceservices/{_NAME}"),
     "apply": re.compile(
-        rf"/apis/(?:apps/v1{_IN}/daemonsets/{_NAME}|edge\.aiplatform\.dev/\w+{_IN}/edgerollouts/{_NAME}/status)"
+        rf"/apis/(?:apps/v1{_IN}/daemonsets/{_NAME}|edge\.aiplatform\.dev/\w+{_IN}/edgerollouts/{_NAME}/status"
+        rf"|serving\.aiplatform\.dev/\w+{_IN}/canaryrollouts/{_NAME}/status)"
     ),
     "create": re.compile(rf"/api/v1{_IN}/events|/apis/coordination\.k8s\.io/v1{_IN}/leases"),
     "replace": re.compile(rf"/apis/coordination\.k8s\.io/v1{_IN}/leases/{_NAME}"),
@@ -40,6 +42,10 @@ _SAID: dict[str, tuple[str, str]] = {
     "replace": ("PUT", "application/json"),
     "delete": ("DELETE", "application/json"),
 }
+_PLANNED = re.compile(r"/apis/serving\.kserve\.io/.*")
+"""What a plan applies and a controller moves on. It is written under the plan's field manager: the same fields have one owner,
+so that the next plan takes them up without a conflict with ourselves (``ownership`` gathers them), and its diff shows the move.
+"""
 _IDEMPOTENT = frozenset({"merge", "apply", "replace", "delete"})
 """Verbs that may be sent again: each names the state, or the resourceVersion or uid, that it is for."""
 
@@ -77,7 +83,8 @@ class ControllerAccess:
         if not _WRITES[verb].fullmatch(path):
             raise Forbidden(f"Refused to {why}: a controller does not {verb} {path}.")
         method, media = _SAID[verb]
-        query: tuple[tuple[str, str], ...] = () if verb == "delete" else (("fieldManager", self._manager),)
+        manager = FIELD_MANAGER if _PLANNED.fullmatch(path) else self._manager
+        query: tuple[tuple[str, str], ...] = () if verb == "delete" else (("fieldManager", manager),)
         if verb == "apply":
             query = (*query, ("force", "true"))  # these fields have one owner: whoever else wrote them is overruled
         request = Request(method, path, why, query, body, media, idempotent=verb in _IDEMPOTENT)

@@ -93,14 +93,15 @@ def _conditions(before: list[type_json], progress: Progress, counted: Counted, n
     }
     known = {row.get("type"): row for row in before}
     return [
-        _condition(known.get(kind, {}), kind, holds, reason, text, progress.observed, now)
+        condition_row(known.get(kind, {}), kind, holds, reason, text, progress.observed, now)
         for kind, (holds, reason, text) in facts.items()
     ]
 
 
-def _condition(
+def condition_row(
     old: type_json, kind: str, holds: bool, reason: str, text: str, observed: int, now: datetime
 ) -> type_json:
+    """Return a condition; its time of transition is the old one's where the status is the same."""
     status = "True" if holds else "False"
     since = old.get("lastTransitionTime") if old.get("status") == status else None
     return {
@@ -163,20 +164,28 @@ def event_write(live: type_json, before: Progress, after: Progress, analysis: ty
     if not begins and after.reason in ("analysis", "inconclusive"):
         text = f"{text} {analysis.get('message') or ''}".strip()
     salt = digest_of([meta["uid"], after.observed, reason, after.wave, "" if begins else after.reason])[:16]
+    return told(live, API, "EdgeRollout", reason, text, salt, now, warning=after.phase in _WARNINGS)
+
+
+def told(
+    live: type_json, api: str, kind: str, reason: str, text: str, salt: str, now: datetime, *, warning: bool
+) -> Write:
+    """Return the Event that tells something of an object; ``salt`` is the same for the same happening."""
+    meta = metadata_of(live)
     body = {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{meta['name'][:200]}.{salt}", "namespace": meta["namespace"]},
         "involvedObject": {
-            "apiVersion": API,
-            "kind": "EdgeRollout",
+            "apiVersion": api,
+            "kind": kind,
             "name": meta["name"],
             "namespace": meta["namespace"],
             "uid": meta["uid"],
         },
         "reason": reason,
         "message": text[:EVENT_MESSAGE],
-        "type": "Warning" if after.phase in _WARNINGS else "Normal",
+        "type": "Warning" if warning else "Normal",
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "firstTimestamp": stamp(now),
@@ -195,7 +204,7 @@ def unbuildable(live: type_json, generation: int, message: str, now: datetime) -
     kept = {key: value for key, value in before.items() if key != "conditions"}
     known = {str(row.get("type")): row for row in rows(live, "status", "conditions")}
     observed = int(metadata_of(live).get("generation") or 0)
-    known["Degraded"] = _condition(
+    known["Degraded"] = condition_row(
         known.get("Degraded", {}), "Degraded", True, "release_cannot_be_built", message, observed, now
     )
     fresh = {

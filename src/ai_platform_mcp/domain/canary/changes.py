@@ -17,6 +17,7 @@ from ai_platform_mcp.domain.objects import VERSION_LABEL, rows, section
 from ai_platform_mcp.domain.progress import STABLE_VERSION, knative_mode
 
 _KEPT = (
+    "name",
     "minReplicas",
     "maxReplicas",
     "scaleMetric",
@@ -25,11 +26,14 @@ _KEPT = (
     "autoScaling",
     "serviceAccountName",
 )
-"""Fields that a promoted predictor has from the one before: a canary runs its share of replicas and does not scale."""
+"""Fields that a promoted predictor has from the one before: a canary has a name and replicas of its own and does not scale."""
 
 
 class Stable(Value):
-    """The version to go back to. ``version`` is a label value; ``predictor`` is what it was made of, empty where not known."""
+    """The version to go back to.
+
+    ``version`` is a label value and ``predictor`` what it was made of; each is empty where it is not known.
+    """
 
     version: str
     notes: dict[str, str | None] = Field(default_factory=dict)
@@ -91,7 +95,7 @@ def _shared(live: type_json, percent: int) -> list[type_json]:
 def _promoted(live: type_json) -> type_json:
     """Return the change of the predictor to what the newest canary runs, with the replicas that the one before had."""
     winner = section(rows(live, "spec", "canary")[-1], "predictor")
-    fresh = {key: value for key, value in winner.items() if key != "name" and key not in _KEPT}
+    fresh = {key: value for key, value in winner.items() if key not in _KEPT}
     old = section(live, "spec", "predictor")
     kept = {key: old[key] for key in _KEPT if key in old}
     return {"predictor": turning(old, {**fresh, **kept})}
@@ -106,11 +110,14 @@ def promoted_at_once(live: type_json) -> type_json:
 
 
 def finished(live: type_json) -> type_json:
-    """Return the merge patch that takes away what is left of a canary: all traffic goes to the predictor."""
-    notes: type_json = {"metadata": {"annotations": {STABLE_VERSION: None}}}
+    """Return the merge patch that takes away what is left of a canary: all traffic goes to the predictor.
+
+    In Knative mode the note of the stable version stays: KServe copies annotations to the pods, so that taking it away would
+    start another revision of the same model. It speaks of a canary only, and there is none.
+    """
     if knative_mode(live):
-        return {**notes, "spec": {"predictor": {"canaryTrafficPercent": None}}}
-    return {**notes, "spec": {"canary": None}}
+        return {"spec": {"predictor": {"canaryTrafficPercent": None}}}
+    return {"metadata": {"annotations": {STABLE_VERSION: None}}, "spec": {"canary": None}}
 
 
 def withdrawn(live: type_json, stable: Stable) -> type_json:
@@ -133,4 +140,5 @@ def _restored(live: type_json, stable: Stable) -> type_json:
 
 def _said(stable: Stable, more: dict[str, None]) -> type_json:
     notes = {**stable.notes, **more}
-    return {"labels": {VERSION_LABEL: stable.version}, **({"annotations": notes} if notes else {})}
+    marks = {"labels": {VERSION_LABEL: stable.version}} if stable.version else {}
+    return {**marks, **({"annotations": notes} if notes else {})}
