@@ -12,9 +12,10 @@ import yaml
 from ai_platform_mcp.app import App
 from ai_platform_mcp.core.errors import FieldConflict, Forbidden, Rejected
 from ai_platform_mcp.core.plan import Apply
-from ai_platform_mcp.tools import CATALOGUE
+from ai_platform_mcp.tools import CATALOGUE, route_model
 from kubernetes_servers import Server, write_config
 from live_platform import InWindow
+from support.routing_facts import observed, routing_facts
 
 from .conftest import Platform, settings
 
@@ -161,6 +162,29 @@ async def test_a_language_models_canary_is_steered_and_leaves_one_object(
     assert live["spec"]["router"]["route"]["weight"] == 100
 
 
+async def test_a_model_is_routed_and_its_routing_is_taken_back(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = observed("near", "cloud", 0.2, cluster="c1")
+
+    async def read(readers: Any, principal: Any, model: str, **_: Any) -> Any:
+        return routing_facts(model, near)  # nothing is served here that could be measured
+
+    monkeypatch.setattr(route_model, "read_routing_facts", read)
+    arguments: dict[str, Any] = {"model": "vision-v2:4", "gateway": "litellm"}
+    done = await platform.do("route_model", **arguments)
+    assert done.data["status"] == "applied", done.text
+    path = "/api/v1/namespaces/vision-dev/configmaps/litellm-config"
+    live = platform.server.get(path)
+    assert live is not None and "model_name: vision-v2\n" in live["data"]["config.yaml"]
+    again = await platform.call("route_model", **arguments)
+    assert [step["action"] for step in again.data["steps"]] == ["none"], again.text
+    back = await platform.do("control_operation", operation_id=done.data["operation_id"], action="rollback")
+    assert back.data["status"] == "applied", back.text
+    live = platform.server.get(path)
+    assert live is not None and "vision-v2" not in live["data"]["config.yaml"]
+
+
 async def test_a_rollout_is_paused_resumed_rolled_back_and_work_is_cancelled(platform: Platform) -> None:
     job = await platform.do("request_gpu", **BATCH, image="registry.local/steered:1")
     ended = await platform.do("control_operation", operation_id=job.data["operation_id"], action="cancel")
@@ -286,4 +310,4 @@ async def test_what_a_rollout_brings_cannot_be_exchanged_under_it(platform: Plat
 
 def test_every_tool_that_changes_something_is_in_a_scene_or_in_a_test_of_its_own() -> None:
     writing = {tool.name for tool in CATALOGUE if hasattr(tool, "plan")}
-    assert writing == {one.tool for one in SCENES.values()} | {"control_operation"}
+    assert writing == {one.tool for one in SCENES.values()} | {"control_operation", "route_model"}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ai_platform_mcp.cli import governance, models, platform_commands, sandbox
+from ai_platform_mcp.cli import governance, models, platform_commands, route_plan, sandbox
 from ai_platform_mcp.cli.connect import connect
 from ai_platform_mcp.cli.demo import demo
 from ai_platform_mcp.cli.doctor import doctor
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="model")
 app.command("deploy")(models.deploy)
 app.add_typer(models.routing_app, name="routing")
+models.routing_app.command("plan")(route_plan.routing_plan)
 app.add_typer(platform_commands.gpu, name="gpu")
 app.add_typer(platform_commands.edge, name="edge")
 app.add_typer(platform_commands.metrics, name="metrics")
