@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,3 +236,9 @@ def test_a_termination_message_is_whole_json_that_a_kubelet_takes(names: list[st
     said = json.loads(text)
     assert len(text) <= MESSAGE_BYTES and said["differ"] == len(names) and said["agreement_percent"] == 0
     assert said["first"] or len(names) == 0
+
+
+def test_the_example_of_the_documentation_is_a_file_of_golden_inputs():
+    page = (Path(__file__).parents[2] / "docs" / "golden-inputs.md").read_text()
+    found = read_golden(page.split("```json\n")[1].split("```")[0].encode())
+    assert {row.protocol for row in found} == {"v1", "v2", "openai"} and found[0].expect.relative == 0.01

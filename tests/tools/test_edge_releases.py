@@ -110,12 +110,11 @@ def test_golden_inputs_that_nobody_can_pin_count_as_none(tags: dict[str, str]):
     assert golden_inputs(tags) is None and golden_inputs(GOLDEN) is not None
 
 
-async def test_production_is_analysed_against_what_runs_and_golden_answers_are_part_of_it():
-    before = rollout("1", "Succeeded", 3)
-    plain, golden = (
-        await planned(version("2"), "production", before),
-        await planned(version("2", **GOLDEN), "production", before),
-    )
+async def test_production_is_analysed_against_what_runs_and_golden_answers_where_both_have_them():
+    before, asked = rollout("1", "Succeeded", 3), rollout("1", "Succeeded", 3)
+    asked["spec"]["goldenInputs"] = {"uri": "s3://golden/m-1.jsonl", "digest": "sha256:" + "8" * 64}
+    plain = await planned(version("2", **GOLDEN), "production", before)
+    golden = await planned(version("2", **GOLDEN), "production", asked)
     assert [row["check"] for row in spec_of(plain)["analysis"]["checks"]] == ["errors", "slow"]
     assert spec_of(golden)["analysis"]["control"] == "Nodes" and golden.analysis is not None
     assert golden.analysis.checks == ("errors", "slow", "disagreement")

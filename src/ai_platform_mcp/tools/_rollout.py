@@ -193,10 +193,14 @@ def _golden(chosen: Chosen) -> edge_manifests.GoldenInputs | None:
 
 
 def _analysis(where: Place, chosen: Chosen, fleet: Fleet) -> Analysis | None:
-    """Return the analysis of production's waves, None where nothing runs that the release could be compared with."""
+    """Return the analysis of production's waves, None where nothing runs that the release could be compared with.
+
+    Golden answers are compared where both are asked: nodes that are not asked have no share to compare with.
+    """
     if where.environment != "production" or fleet.current is None or _runs_already(chosen, fleet):
         return None
-    return analysis_for(("errors", "slow", "disagreement") if _golden(chosen) else ("errors", "slow"))
+    both = _golden(chosen) is not None and bool(section(fleet.current, "spec", "goldenInputs"))
+    return analysis_for(("errors", "slow", "disagreement") if both else ("errors", "slow"))
 
 
 def _runs_already(chosen: Chosen, fleet: Fleet) -> bool:

@@ -196,5 +196,5 @@ def _refused(why: str) -> InvalidInput:
     return InvalidInput(
         "The file of golden inputs cannot be used.",
         cause=untrusted(why, 300),
-        remedy="Its format is told in domain/golden/inputs.py.",
+        remedy="Its format is told in docs/golden-inputs.md.",
     )
