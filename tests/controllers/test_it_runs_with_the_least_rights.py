@@ -61,6 +61,9 @@ def test_the_service_account_can_do_the_work_and_nothing_else(tmp_path: Path):
                     "canaries wait for KServe, and it is told",
                 )
                 assert [httpx.get(f"{where}/{path}").status_code for path in ("healthz", "readyz")] == [200, 200]
+                scraped = httpx.get(f"{where}/metrics").text
+                assert f'{{namespace="{NAMESPACE}",rollout="{name}",phase="RolledBack"}} 1' in scraped
+                assert "aiplatform_controller_leader 1" in scraped
         finally:
             kubelet.stop()
         assert "does not allow" not in log.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import pytest
@@ -143,7 +144,7 @@ async def test_a_tenant_sees_neither_rows_nor_silent_nodes_of_another_tenants_mo
         ({"by": "site", "signal": "quota_usage"}, "cannot be split"),
     ],
 )
-async def test_a_split_that_cannot_be_is_refused_with_what_can_be(fleet: Fleet, arguments: dict[str, str], says: str):
+async def test_a_split_that_cannot_be_is_refused_with_what_can_be(fleet: Fleet, arguments: dict[str, Any], says: str):
     with pytest.raises((InvalidInput, ValueError), match=says) as refused:
         await fleet.ask(**arguments)
     if isinstance(refused.value, InvalidInput):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -18,7 +19,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ai_platform_mcp.cli.measuring import add_options, counting
 from ai_platform_mcp.cli.probes import Answer, said, serve_probes
@@ -51,7 +52,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--namespace", default="", help="rollouts of this namespace only")
     options.add_argument("--standalone", action="store_true", help="the only one: no leader is elected")
     options.add_argument("--lease-namespace", default="", help="where the Lease is; the pod's own by default")
-    options.add_argument("--health", metavar="HOST:PORT", default="", help="serve /healthz and /readyz")
+    options.add_argument("--health", metavar="HOST:PORT", default="", help="serve /healthz, /readyz and /metrics")
     options.add_argument("--pause-image", default="", help="what holds a prepulled image on a node")
     options.add_argument(
         "--speed",
@@ -121,9 +122,10 @@ async def _run(chosen: argparse.Namespace) -> None:
             group.start_soon(_end_on_signal, group.cancel_scope)
             if chosen.with_parent:
                 group.start_soon(_end_with_parent, group.cancel_scope)
-            if chosen.health:
-                await _serve_health(chosen.health, lambda: min(controller.beat, canaries.beat), feeds)
             leads = (lambda: election.leads) if election is not None else (lambda: True)
+            if chosen.health:
+                metrics = functools.partial(_metrics, chosen.namespace, controller, canaries, leads)
+                await _serve_health(chosen.health, lambda: min(controller.beat, canaries.beat), feeds, metrics)
             group.start_soon(canaries.run, canary_feeds_of(port.access, canaries), leads)
             await controller.run(feeds, election)
 
@@ -226,13 +228,30 @@ async def _end_with_parent(scope: object) -> None:
     scope.cancel()
 
 
-async def _serve_health(address: str, beat: Callable[[], float], feeds: ControllerFeeds) -> None:
+def _metrics(namespace: str, edge: Controller, canaries: CanaryController, leads: Callable[[], bool]) -> Answer:
+    """Return what a Prometheus reads of both controllers: the rollouts that they look after, and how that goes."""
+    from ai_platform_mcp.controllers.metrics import CONTENT_TYPE, exposition
+    from ai_platform_mcp.domain.objects import metadata_of
+
+    def ours(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [row for row in rows if namespace in ("", metadata_of(row).get("namespace"))]
+
+    looks = {"edgerollout": edge.looks, "canaryrollout": canaries.looks}
+    rollouts = ours(edge.caches.rollouts.all()), ours(canaries.caches.rollouts.all())
+    return 200, CONTENT_TYPE, exposition(*rollouts, looks, leads=leads())
+
+
+async def _serve_health(
+    address: str, beat: Callable[[], float], feeds: ControllerFeeds, metrics: Callable[[], Answer]
+) -> None:
     """Answer a kubelet's probes: alive while the loops turn, ready while the caches are current (also without the lease).
 
     ``beat`` is when the slowest of the loops last came by.
     """
 
     def answers(path: str) -> Answer:
+        if path == "/metrics":
+            return metrics()
         problem = "" if time.monotonic() - beat() < HUNG else "the loop hangs"
         if path == "/readyz" and not feeds.current():
             problem = feeds.problem() or "reading"

@@ -19,6 +19,7 @@ from ai_platform_mcp.controllers.canary.caches import Caches
 from ai_platform_mcp.controllers.canary.look import Looker, waits_for
 from ai_platform_mcp.controllers.edge.caches import key_of
 from ai_platform_mcp.controllers.edge.ports import Api, Feeds
+from ai_platform_mcp.controllers.metrics import Looks
 from ai_platform_mcp.core.errors import Conflict, PlatformError
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.domain.objects import metadata_of
@@ -66,6 +67,8 @@ class CanaryController:
         self.caches = Caches(self._changed)
         self.beat = time.monotonic()
         """When the loop last came by (monotonic): one that hangs is to be ended from outside."""
+        self.looks = Looks()
+        """How its looks went, for whoever scrapes them."""
         self._namespace = namespace
         self._analyst = Analyst(counts, now, self._changed)
         self._looker = Looker(api, self.caches, now, self._analyst, speed)
@@ -132,14 +135,20 @@ class CanaryController:
 
     async def _looked(self, key: str, live: type_json) -> float:
         name = key.replace("\0", "/")
+        began, ended = time.monotonic(), "success"
         try:
             return await self._looker.look(live)
         except Conflict as problem:
+            ended = "conflict"
             _log.info("%s changed under the look: %s", name, problem)
             return AFTER_CONFLICT
         except PlatformError as problem:
+            ended = "error"
             _log.warning("%s: %s %s", name, problem.message, problem.cause)
             return AFTER_PROBLEM
         except Exception:  # a defect with one rollout must not stop the others; liveness cannot tell, the log can
+            ended = "error"
             _log.exception("looking at %s failed", name)
             return AFTER_PROBLEM
+        finally:
+            self.looks.add(ended, time.monotonic() - began)

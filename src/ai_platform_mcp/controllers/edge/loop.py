@@ -17,6 +17,7 @@ from ai_platform_mcp.controllers.edge.daemon_sets import Cluster
 from ai_platform_mcp.controllers.edge.lease import Election
 from ai_platform_mcp.controllers.edge.look import Looker
 from ai_platform_mcp.controllers.edge.ports import Api, Feeds
+from ai_platform_mcp.controllers.metrics import Looks
 from ai_platform_mcp.core.errors import CapabilityMissing, Conflict, NotFound, PlatformError
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.manifests.common import minor_of
@@ -65,6 +66,8 @@ class Controller:
         """When the loop last came by (monotonic): one that hangs is to be ended from outside."""
         self.looking = False
         """Whether it may look now: the caches are current and the lease is held."""
+        self.looks = Looks()
+        """How its looks went, for whoever scrapes them."""
         self._api = api
         self._namespace = namespace
         self._pause_image = pause_image
@@ -128,17 +131,23 @@ class Controller:
                 del self._due[model]
 
     async def _looked(self, model: str) -> float:
+        began, ended = time.monotonic(), "success"
         try:
             return await self._looker.look(model, self._namespace)
         except Conflict as problem:
+            ended = "conflict"
             _log.info("model %s changed under the look: %s", model, problem)
             return AFTER_CONFLICT
         except PlatformError as problem:
+            ended = "error"
             _log.warning("model %s: %s %s", model, problem.message, problem.cause)
             return AFTER_PROBLEM
         except Exception:  # a defect with one model must not stop the others; liveness cannot tell, the log can
+            ended = "error"
             _log.exception("looking at model %s failed", model)
             return AFTER_PROBLEM
+        finally:
+            self.looks.add(ended, time.monotonic() - began)
 
     async def _building(self, rollouts: Sequence[type_json]) -> Cluster:
         if not self._minor:
