@@ -47,6 +47,23 @@ test_production_replaces_by_a_small_first_step_only if {
 	f.broken(f.plus(prod, {"facts": {"rollout": {"first_step_percent": 11}}})) == {"first_step_too_large"}
 }
 
+test_production_replaces_by_what_is_measured_well_enough if {
+	f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": null}}})) == {"analysis_required"}
+	every weak in [{"min_samples": 99}, {"tolerated_milli": 51}, {"checks": ["slow"]}] {
+		f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": weak}}})) == {"analysis_too_weak"}
+	}
+	f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": {"min_samples": "many"}}}})) == {"fact_mistyped"}
+}
+
+test_nothing_is_measured_where_nothing_is_replaced_or_demanded if {
+	f.effect(f.plus(f.deploy_model, {"facts": {"rollout": {"analysis": null}}})) == "allow"
+	every row in [{"current_version": null}, {"current_version": "3", "strategy": "none"}] {
+		unmeasured := f.plus(prod, {"facts": {"rollout": object.union(row, {"analysis": null})}})
+		codes := f.broken(unmeasured)
+		not "analysis_required" in codes
+	}
+}
+
 test_a_first_release_in_production_is_approved_by_an_approver if {
 	first := f.plus(prod, {"facts": {"rollout": {"strategy": "new", "current_version": null, "first_step_percent": 100}}})
 	f.asked(first) == {"production_change": "platform-approver"}

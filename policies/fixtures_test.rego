@@ -113,7 +113,13 @@ deploy_model := {
 			"first_step_percent": 10,
 			"current_version": "2",
 			"replicas_before": 2,
-			"replicas_after": 2
+			"replicas_after": 2,
+			"analysis": {
+				"checks": ["errors", "slow"],
+				"tolerated_milli": 50,
+				"min_samples": 100,
+				"wait_seconds": 1800
+			}
 		},
 		"fleet": null,
 		"retrain": null,
@@ -392,7 +398,13 @@ manage_edge_nodes := {
 			"first_step_percent": 10,
 			"current_version": "2",
 			"replicas_before": 2,
-			"replicas_after": 2
+			"replicas_after": 2,
+			"analysis": {
+				"checks": ["errors", "slow"],
+				"tolerated_milli": 50,
+				"min_samples": 100,
+				"wait_seconds": 1800
+			}
 		},
 		"fleet": {
 			"members": 47,

@@ -87,6 +87,11 @@ test_broken_limits_deny_everything if {
 	nobody.effect == "deny"
 	partly := data.aiplatform.main.decision with input as ask with data.aiplatform.compute as {"families": ["a100"]}
 	{row.code | some row in partly.violations} == {"limits_invalid"}
+	every broken in [null, {"production": {"checks": ["errors"], "min_samples": "many", "max_tolerated_milli": 50}}] {
+		analysis := object.union(data.aiplatform.rollout, {"analysis": broken})
+		told := data.aiplatform.main.decision with input as ask with data.aiplatform.rollout as analysis
+		{row.code | some row in told.violations} == {"limits_invalid"}
+	}
 }
 
 test_the_bill_names_team_and_cost_center if {

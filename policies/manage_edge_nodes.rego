@@ -105,6 +105,8 @@ release_findings contains say.finding("first_step_too_large", "high", {"percent"
 	percent > data.aiplatform.lib.config.rollout.first_step_max_percent
 }
 
+release_findings contains finding if some finding in data.aiplatform.lib.analysis.findings
+
 warnings contains finding if some finding in data.aiplatform.lib.access.warnings
 
 warnings contains finding if {

@@ -54,6 +54,7 @@ test_a_release_in_production_needs_its_proofs_and_an_approver if {
 		[{"model": {"owner_team": "nlp"}}, "model_of_other_team"],
 		[{"model": {"residency": ["us"]}}, "residency_violated"],
 		[{"rollout": {"first_step_percent": 11}}, "first_step_too_large"],
+		[{"rollout": {"analysis": null}}, "analysis_required"],
 		[{"model": null}, "fact_missing"],
 		[{"rollout": null}, "fact_missing"],
 		[{"fleet": null}, "fact_missing"],

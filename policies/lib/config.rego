@@ -21,6 +21,10 @@ default rollout := {}
 
 rollout := data.aiplatform.rollout if is_object(data.aiplatform.rollout)
 
+default analysis := {}
+
+analysis := rollout.analysis if is_object(rollout.analysis)
+
 default compute := {}
 
 compute := data.aiplatform.compute if is_object(data.aiplatform.compute)

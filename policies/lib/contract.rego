@@ -72,6 +72,13 @@ rollout := [
 	[["replicas_after"], "count"],
 ]
 
+analysis := [
+	[["checks"], "names"],
+	[["tolerated_milli"], "count"],
+	[["min_samples"], "count"],
+	[["wait_seconds"], "count"],
+]
+
 compute := [
 	[["purpose"], "purpose"],
 	[["accelerator"], "device"],
@@ -166,7 +173,15 @@ health_group := shape.faults(health_facts, "facts.fleet.health", health)
 
 routing_group := group("routing", routing) | shape.each(object.get(facts, ["routing", "routes"], null), "facts.routing.routes[]", route)
 
-rollout_group := group("rollout", rollout)
+default analysis_facts := null
+
+analysis_facts := facts.rollout.analysis
+
+analysis_faults := set() if {
+	analysis_facts == null
+} else := shape.faults(analysis_facts, "facts.rollout.analysis", analysis)
+
+rollout_group := group("rollout", rollout) | analysis_faults
 
 compute_group := group("compute", compute)
 

@@ -41,6 +41,12 @@ rollout_spec := [
 	[["removed_replicas_free"], "count"],
 ]
 
+analysis_spec := [
+	[["checks"], "names"],
+	[["min_samples"], "count"],
+	[["max_tolerated_milli"], "count"],
+]
+
 compute_spec := [
 	[["families"], "names"],
 	[["dev_max_hours"], "count"],
@@ -90,6 +96,19 @@ wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.ac
 wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.evidence, "evidence", evidence_spec)
 
 wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.rollout, "rollout", rollout_spec)
+
+# Every environment is named, also one that demands none: a name that is lost or misspelt must not demand nothing.
+wrong contains {"path": "rollout.analysis", "kind": "missing"} if {
+	object.keys(data.aiplatform.lib.config.analysis) != {"dev", "staging", "production"}
+}
+
+wrong contains fault if {
+	rows := [row |
+		some row in data.aiplatform.lib.config.analysis
+		row != null
+	]
+	some fault in shape.each(rows, "rollout.analysis[]", analysis_spec)
+}
 
 wrong contains fault if some fault in shape.faults(data.aiplatform.lib.config.compute, "compute", compute_spec)
 

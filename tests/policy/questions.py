@@ -9,6 +9,7 @@ from typing import Any
 
 from ai_platform_mcp.core.decision import PolicyInput
 from ai_platform_mcp.core.facts import (
+    AnalysisFacts,
     ClusterFacts,
     ComputeFacts,
     Facts,
@@ -94,7 +95,12 @@ def _facts(tool: str, environment: str) -> tuple[Facts, Cost | None]:
     train = change(action="create", kind="TrainJob", name="train", namespace=namespace, owner_team=None)
     fleet = FleetFacts(members=47, affected=4, share_percent=8, offline=2, sites=sites())
     rollout = RolloutFacts(
-        strategy="canary", first_step_percent=10, current_version="2", replicas_before=2, replicas_after=2
+        strategy="canary",
+        first_step_percent=10,
+        current_version="2",
+        replicas_before=2,
+        replicas_after=2,
+        analysis=AnalysisFacts(checks=("errors", "slow"), tolerated_milli=50, min_samples=100, wait_seconds=1800),
     )
     serve = ComputeFacts(purpose="serve", accelerator="nvidia-l4", count=2, hours=None, spot=False, checkpoint=False)
     registry = change(system="registry", kind="set_alias", namespace=None, owner_team=None)
@@ -243,6 +249,9 @@ _variation("facts.model.gates.0.age_seconds", 0, 1209600, 1209601)
 _variation("facts.rollout.strategy", "new", "canary", "blue_green", "all_at_once", "none")
 _variation("facts.rollout.first_step_percent", 0, 10, 11, 100)
 _variation("facts.rollout.replicas_after", 0, 3, 4, 51)
+_variation("facts.rollout.analysis.min_samples", 1, 99, 100)
+_variation("facts.rollout.analysis.tolerated_milli", 50, 51, 999)
+_variation("facts.rollout.analysis.checks", [], ["slow"], ["errors"])
 _variation("facts.compute.accelerator", "NVIDIA-H100-80GB-HBM3", "tpu-v5e", "a10", "nvidia.com/gpu", "H200")
 _variation("facts.compute.count", 0, 1, 64, 128, 129)
 _variation("facts.compute.hours", 1, 12, 13, 72, 73)

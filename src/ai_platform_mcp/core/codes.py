@@ -158,6 +158,15 @@ ROLLOUT_CODES: Mapping[str, Words] = {
     "first_step_too_large": Words(
         "The first step moves {percent} % of the traffic; production allows {max} %.", "Begin with at most {max} %."
     ),
+    "analysis_required": Words(
+        "A version is replaced in {environment} only where it is measured on the way ({checks} at least).",
+        "Deploy with an analysis: deploy_model and the rollout action of manage_edge_nodes ask for one by themselves where "
+        "a version is replaced.",
+    ),
+    "analysis_too_weak": Words(
+        "The analysis is too weak for {environment}: {what} {demanded}; asked for is {asked}.",
+        "Ask for {demanded}, or have the limits in data.json changed.",
+    ),
     "too_many_replicas": Words(
         "The plan ends at {replicas} replicas; {max} are allowed.", "Ask for at most {max} replicas."
     ),
