@@ -1,4 +1,4 @@
-"""The configuration that we emit, in the real LiteLLM proxy: an edge that is dead, hangs, is rate-limited, or too small."""
+"""What route_model writes, in the real LiteLLM proxy: an edge that is dead, hangs, is rate-limited, too small, or busy."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ import socket
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, patch
 
+import anyio
 import httpx
 import pytest
 import yaml
 
+from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.domain.lint.engine import check
 from ai_platform_mcp.domain.lint.model import Around
-from ai_platform_mcp.domain.routing.facts import Request, ServiceTime, Slo, Target
-from ai_platform_mcp.domain.routing.plan import RoutingPlan, plan_routes
-from ai_platform_mcp.tools._routes import proxy_of
+from ai_platform_mcp.domain.routing.facts import Request
+from ai_platform_mcp.domain.routing.latency import Latency
+from ai_platform_mcp.manifests.common import Capabilities
+from ai_platform_mcp.tools import route_model
 from real_servers import free_port, process, wait_for
 from real_targets import absent, command, met, on
+from support.in_memory import context, readers, version_row
 from support.model_servers import Mode, ModelServer, model_server
+from support.routing_facts import observed, routing_facts
 
 pytestmark = pytest.mark.timeout(240)
 real = on("litellm")
@@ -41,7 +47,7 @@ CASES: dict[str, Mode | None] = {
 }
 LIMITS: dict[str, dict[str, Any]] = {
     "small": {"context_tokens": 64},
-    "busy": {"slots": 1, "service": ServiceTime(base_seconds=0.9)},
+    "busy": {"units": 1, "slots_per_unit": 1, "latency": Latency(bounds=(0.89, 0.91), counts=(0, 1000), count=1000)},
 }
 BUSY_PER_MINUTE = 66
 """What one slot completes in a minute at 0.9 s each."""
@@ -78,29 +84,29 @@ class Proxy:
         self._client.close()
 
 
-def _target(name: str, tier: str, url: str, **fields: Any) -> Target:
-    return Target.model_validate(
-        {
-            "name": name,
-            "tier": tier,
-            "region": "here",
-            "failure_domain": tier,
-            "service": ServiceTime(base_seconds=0.1),
-            "slots": 4,
-            "base_url": url,
-            **fields,
-        }
-    )
-
-
 def config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
-    """The emitted configuration of a proxy that serves one model per case."""
-    plans: list[RoutingPlan] = []
+    """What route_model writes for a proxy that serves one model per case, one plan after another."""
+    return anyio.run(_config_of, edges, cloud)
+
+
+async def _config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
+    can = Capabilities(kinds=frozenset(("v1/Namespace", "v1/ConfigMap")), kubernetes_minor=36)
+    models = [version_row(case, "1") for case in edges]
+    routing = {"proxy": {"keys": {"edge": "SERVER_KEY", "cloud": "SERVER_KEY"}}}
+    config: dict[str, Any] | None = None
     for case, url in edges.items():
-        limits = LIMITS.get(case, {})
-        targets = (_target("edge", "edge", url, **limits), _target("cloud", "cloud", cloud))
-        plans.append(plan_routes(case, targets, Request(), Slo(seconds=SLO_SECONDS)))
-    return proxy_of(plans, keys={"edge": "SERVER_KEY", "cloud": "SERVER_KEY"})
+        rows = [observed("edge", "edge", 0.1, base_url=url, cluster="c1", **LIMITS.get(case, {}))]
+        rows.append(observed("cloud", "cloud", 0.1, base_url=cloud, cluster="c1"))
+        world = readers(can, models, objects=[config] if config else [])
+        world = replace(world, platform=replace(world.platform, routing=routing))
+        facts = routing_facts(case, *rows, slo=SLO_SECONDS).model_copy(update={"typical": Request()})
+        with patch.object(route_model, "read_routing_facts", AsyncMock(return_value=facts)):
+            params = route_model.RouteModelParams(model=case, gateway="litellm")
+            draft = await route_model.RouteModel().plan(params, world, context())
+        step = draft.steps[0]
+        assert isinstance(step, Apply)
+        config = step.manifest
+    return yaml.safe_load(config["data"]["config.yaml"]) if config else {}
 
 
 def installed_version(program: str) -> str:
