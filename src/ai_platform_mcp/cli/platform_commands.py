@@ -157,14 +157,23 @@ def metrics_query(
     context: typer.Context,
     signal: Annotated[str, typer.Argument(help="A named signal, such as rps or e2e_p95.")] = "",
     promql: Annotated[str, typer.Option(help="Guarded PromQL instead of a signal.")] = "",
+    by: Annotated[
+        str, typer.Option(help="A row per target, site, region, version or node (several: site,version).")
+    ] = "",
     model: Annotated[str, typer.Option()] = "",
+    version: Annotated[str, typer.Option(help="Of the model: one release.")] = "",
     target: Annotated[str, typer.Option(help="cloud or edge.")] = "",
+    site: Annotated[str, typer.Option(help="One edge site.")] = "",
+    node: Annotated[str, typer.Option(help="One node.")] = "",
     window: Annotated[str, typer.Option(help="30m, 6h … 7d.")] = "1h",
     step: Annotated[str, typer.Option(help="Over the window in steps of this, such as 5m.")] = "",
 ) -> None:
-    """Answer a signal or guarded PromQL."""
+    """Answer a signal or guarded PromQL; with --by alone, requests, errors, p50 and p95 side by side."""
     session = session_of(context)
-    arguments = {"window": window, **filled(signal=signal, promql=promql, model=model, target=target, step=step)}
+    asked = filled(
+        signal=signal, promql=promql, by=by, model=model, version=version, target=target, site=site, node=node
+    )
+    arguments = {"window": window, **asked, **filled(step=step)}
 
     async def work() -> int:
         async with session.client() as client:

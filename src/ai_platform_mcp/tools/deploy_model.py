@@ -10,6 +10,7 @@ from pydantic import Field
 from ai_platform_mcp.core.facts import ComputeFacts, Facts, RolloutFacts
 from ai_platform_mcp.core.plan import Apply, Draft, Follow, Risk, Step, Target
 from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.rows import Inventory
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
 from ai_platform_mcp.domain.namespaces import Environment
@@ -69,6 +70,7 @@ class _World:
     service: LiveService
     fleet: Fleet
     origin: Origin
+    who: Principal
 
     @property
     def where(self) -> Place:
@@ -121,6 +123,7 @@ async def _read(params: DeployModelParams, readers: Readers, context: PlanContex
     where = edge.where if cloud.problem else cloud.where
     return _World(
         params=params,
+        who=context.caller.principal,
         cloud=cloud,
         edge=edge,
         chosen=chosen,
@@ -177,7 +180,7 @@ def _cloud_regions(world: _World) -> tuple[str, ...]:
 
 
 async def _p95(world: _World, readers: Readers, target: Literal["cloud", "edge"]) -> int | None:
-    return None if world.params.slo_ms is None else await p95_ms(readers, world.chosen.name, target)
+    return None if world.params.slo_ms is None else await p95_ms(readers, world.who, world.chosen.name, target)
 
 
 # -------------------------------------------------------------------------------------------------------------- cloud

@@ -251,8 +251,9 @@ async def _start(
     model: ModelFacts,
     runs: list[TrainingRun],
 ) -> Draft:
-    drift = await drift_milli(readers, params.model) if params.reason != "manual" else None
-    drop = await performance_drop_milli(readers, params.model) if params.reason != "manual" else None
+    who = context.caller.principal
+    drift = await drift_milli(readers, who, params.model) if params.reason != "manual" else None
+    drop = await performance_drop_milli(readers, who, params.model) if params.reason != "manual" else None
     facts = facts_of(params.reason, runs, context.now, drift_milli=drift, performance_drop_milli=drop)
     placed = await find_pool(readers, places, _need(params, path), context)
     where = placed.where
