@@ -1,6 +1,6 @@
 """The cluster around a simulated fleet: DaemonSets get their pods, silent nodes are noticed, faults happen when they are due.
 
-It works on the sandbox's store directly, as the sandbox's own controllers do; only the controller under test speaks HTTP.
+It works on the sandbox's storage directly; only the controller under test speaks HTTP.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import anyio
 
 from ai_platform_mcp.sandbox.kube.clock import stamp
-from ai_platform_mcp.sandbox.kube.status import ApiError
 from ai_platform_mcp.sandbox.kube.storage import Change
 from ai_platform_mcp.sandbox.kube.store import Store
 from benchmarks.fleet_faults import Absence, Script
@@ -95,11 +95,21 @@ class Life:
 
     async def tell_pod(self, name: str, status: Json) -> None:
         """Write a pod's status."""
-        await self._patch("Pod", name, {"status": status}, self._namespace, "status")
+        self._put("pods", (self._namespace, name), status=status)
 
     async def tell_node(self, name: str, ready: bool) -> None:
         """Write whether a node is ready."""
-        await self._patch("Node", name, {"status": {"conditions": [self._ready(ready)]}}, "", "status")
+        live = self._objects("nodes")["", name]
+        self._put("nodes", ("", name), status={**live["status"], "conditions": [self._ready(ready)]})
+
+    def _objects(self, bucket: str) -> Mapping[tuple[str, str], Json]:
+        return self._store.storage.bucket(bucket).objects
+
+    def _put(self, bucket: str, key: tuple[str, str], **changes: Any) -> None:
+        """Change an object where it is kept: what is written here is well-formed, and checking it would be most of the work."""
+        live = self._objects(bucket).get(key)
+        if live is not None:  # what is gone needs nothing any more
+            self._store.storage.commit(bucket, key, {**live, "metadata": dict(live["metadata"]), **changes})
 
     def _ready(self, ready: bool) -> Json:
         reason = "KubeletReady" if ready else "NodeStatusUnknown"
@@ -116,19 +126,18 @@ class Life:
     async def heartbeat(self, name: str) -> None:
         """Let a node that is reached say that nothing has changed."""
         if self.devices[name].reached:
-            live = await self._store.get("v1", "Node", name)
-            row = {**live["status"]["conditions"][0], "lastHeartbeatTime": self.stamp()}
-            await self._patch("Node", name, {"status": {"conditions": [row]}}, "", "status")
+            status = self._objects("nodes")["", name]["status"]
+            row = {**status["conditions"][0], "lastHeartbeatTime": self.stamp()}
+            self._put("nodes", ("", name), status={**status, "conditions": [row]})
 
     async def pods_of(self, node: str) -> list[Json]:
         """Read the pods that are to run on a node."""
-        found = [await self._store.find("v1", "Pod", name, self._namespace) for name in list(self._on_node[node])]
-        return [pod for pod in found if pod is not None]
+        return [self._objects("pods")[self._namespace, name] for name in self._on_node[node]]
 
     async def let_go(self, pod: str) -> None:
         """Confirm that a pod has ended; one that nobody has asked to go is deleted by force."""
-        await self._delete(pod)
-        await self._patch("Pod", pod, {"metadata": {"finalizers": None}}, self._namespace, "")
+        if (self._namespace, pod) in self._objects("pods"):
+            self._store.storage.commit("pods", (self._namespace, pod), None)
 
     async def register(self, name: str) -> None:
         """Let a node join."""
@@ -144,19 +153,11 @@ class Life:
         await self.register(node)
         await self.tell_node(node, ready=False)
 
-    async def _patch(self, kind: str, name: str, body: Json, namespace: str, subresource: str) -> None:
-        try:
-            await self._store.patch("v1", kind, name, body, namespace, subresource=subresource)
-        except ApiError as problem:
-            if problem.code != 404:  # what is gone needs nothing any more
-                raise
-
-    async def _delete(self, pod: str) -> None:
-        try:
-            await self._store.delete("v1", "Pod", pod, self._namespace)
-        except ApiError as problem:
-            if problem.code != 404:
-                raise
+    def _delete(self, pod: str) -> None:
+        live = self._objects("pods")[self._namespace, pod]
+        if not live["metadata"].get("deletionTimestamp"):
+            gone = {**live["metadata"], "deletionTimestamp": self.stamp()}
+            self._put("pods", (self._namespace, pod), metadata=gone)
 
     # ------------------------------------------------------------------------------------------ the DaemonSet controller
 
@@ -209,19 +210,21 @@ class Life:
         self.after(self._jitter(node, 0.1, 0.5), place)
 
     async def _place(self, node: str) -> None:
-        live = await self._store.find("v1", "Node", node)
+        live = self._objects("nodes").get(("", node))
         if live is None:
             return
         mine = dict(self._pods[node])
         for pod in [pod for uid, pod in mine.items() if uid not in self._sets]:
-            await self._delete(pod)
+            self._delete(pod)
         for uid, owner in list(self._sets.items()):
             pod = mine.get(uid)
             fits = _fits(owner["spec"]["template"]["spec"], live["metadata"]["labels"])
             if pod is not None and not fits:
-                await self._delete(pod)
+                self._delete(pod)
             elif pod is None and fits:
-                await self._store.create(self._pod(owner, node))
+                fresh = self._pod(owner, node)
+                self._store.storage.commit("pods", (self._namespace, fresh["metadata"]["name"]), fresh)
+        await self._store.storage.flush()
 
     def _pod(self, owner: Json, node: str) -> Json:
         template, meta = owner["spec"]["template"], owner["metadata"]
@@ -240,6 +243,8 @@ class Life:
             "labels": template["metadata"]["labels"],
             "ownerReferences": [ref],
             "finalizers": [HELD],
+            "uid": f"pod-{node}-{self._made[node]}",
+            "creationTimestamp": self.stamp(),
         }
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 

@@ -10,6 +10,7 @@ import pytest
 from ai_platform_mcp.controllers.edge import observe, succession
 from ai_platform_mcp.controllers.edge.asked import rollout_of
 from ai_platform_mcp.controllers.edge.pods import pod_seen
+from ai_platform_mcp.controllers.edge.sight import Sight
 from ai_platform_mcp.domain.fleet import SiteRule
 from ai_platform_mcp.domain.rollout.state import Mark, Rollout, Wave
 from ai_platform_mcp.manifests.edge import Release, prepull_name, release_name, release_node_label
@@ -50,7 +51,7 @@ def waiting(reason: str, message: str = "") -> Json:
 
 
 def seen(*nodes: Json, pods: tuple[Json, ...] = (), **requires: Any):
-    return observe.nodes_seen(ROLLOUT, RELEASE, requires, nodes, pods)
+    return Sight().nodes_seen(ROLLOUT, RELEASE, requires, nodes, pods)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +257,31 @@ def test_a_release_counter_is_never_given_twice():
     assert succession.next_generation(live(4), [live(4, 4)], []) == 5
     assert succession.next_generation(live(None), [live(3, 3)], [mark]) == 10
     assert succession.next_generation(live(None), [], []) == 1
+
+
+def test_a_fleet_seen_again_is_what_it_would_be_at_first_sight():
+    label = release_node_label("m")
+    running = pod({"state": {"running": {"startedAt": AT}}, "imageID": IMAGE}, place="a")
+    ready = {
+        **running,
+        "status": {**running["status"], "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": AT}]},
+    }
+    name = prepull_name(RELEASE, "all")
+    fetched = pod(place="b", conditions=[{"type": "Ready", "status": "True"}])
+    fetched["metadata"]["labels"] = {"edge.aiplatform.dev/release-prepull": name}
+    steps = [
+        ([node("a"), node("b")], []),
+        ([node("a", **{label: "2"}), node("b")], [running]),
+        ([node("a", **{label: "2"}), node("b")], [ready, fetched]),
+        (
+            [node("a", ready="Unknown"), node("b")],
+            [{**ready, "metadata": {**ready["metadata"], "deletionTimestamp": AT}}],
+        ),
+        ([node("b")], [fetched]),
+    ]
+    again = Sight()
+    told = [again.nodes_seen(ROLLOUT, RELEASE, {}, nodes, pods) for nodes, pods in steps]
+    assert told == [seen(*nodes, pods=tuple(pods)) for nodes, pods in steps]
+    assert [row.staged for row in told[2]] == [False, True] and told[1][0].pod != told[2][0].pod
+    same = again.nodes_seen(ROLLOUT, RELEASE, {}, *steps[4])
+    assert same[0] is told[4][0], "what has not changed is not read again"

@@ -18,6 +18,7 @@ from ai_platform_mcp.controllers.edge import asked, carry_out, daemon_sets, obse
 from ai_platform_mcp.controllers.edge.analysed import analysed
 from ai_platform_mcp.controllers.edge.caches import Caches, Objects
 from ai_platform_mcp.controllers.edge.ports import Api, Write
+from ai_platform_mcp.controllers.edge.sight import Sight
 from ai_platform_mcp.core.errors import Conflict, InvalidInput, NotFound, PlatformError
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.domain.fleet import SITES_CONFIG_MAP, SITES_NAMESPACE, site_rules
@@ -68,6 +69,7 @@ class Looker:
         self._alive = alive
         self._analyst = analyst
         self._speed = speed
+        self._sight = Sight()
 
     def models(self, namespace: str) -> set[str]:
         """Return the models that have a rollout, as label values."""
@@ -135,7 +137,7 @@ class Looker:
             return UNHURRIED
         mine = nodes if superseded else [node for node in nodes if metadata_of(node)["name"] in names]
         requires = section(live, "spec", "requires")
-        seen = observe.nodes_seen(rollout, asked.release_of(live), requires, mine, views.pods)
+        seen = self._sight.nodes_seen(rollout, asked.release_of(live), requires, mine, views.pods)
         config = self._caches.sites.get(SITES_NAMESPACE, SITES_CONFIG_MAP)
         sites = observe.sites_seen(site_rules(config), nodes, now)
         said = analysed(live, rollout, before, seen, self._analyst, now)

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -32,7 +33,6 @@ from ai_platform_mcp.manifests.edge import (
     RELEASE_LABEL,
     SITE_LABEL,
     Release,
-    prepull_name,
     release_name,
     release_node_label,
 )
@@ -93,45 +93,41 @@ def online(node: type_json) -> tuple[bool, datetime]:
     return ready.get("status") == "True", since
 
 
-def nodes_seen(
-    rollout: Rollout, release: Release, requires: type_json, nodes: Sequence[type_json], pods: Iterable[type_json]
-) -> list[NodeSeen]:
-    """Return the nodes as the rules see them.
+class PodPlace(NamedTuple):
+    """Where a pod is, and what it is for: ``prepull`` names the DaemonSet that only fetches."""
 
-    Args:
-        rollout: what is asked for.
-        release: what it brings; its name tells its pods from those of other bytes under the same version.
-        requires: the spec's ``requires``: architectures and memory of a node.
-        nodes: the members.
-        pods: every pod of the model, prepull pods included.
-    """
-    serving: dict[str, list[type_json]] = {}
-    staged: set[str] = set()
-    fetching = {prepull_name(release, wave.name) for wave in rollout.waves}
-    for pod in pods:
-        place = str(section(pod, "spec").get("nodeName") or "")
-        if PREPULL_LABEL in labels_of(pod):
-            if labels_of(pod)[PREPULL_LABEL] in fetching and condition(pod, "Ready").get("status") == "True":
-                staged.add(place)
-        elif not metadata_of(pod).get("deletionTimestamp"):
-            serving.setdefault(place, []).append(pod)
-    return [_node_seen(rollout, release, requires, node, serving, staged) for node in nodes]
+    node: str
+    prepull: str
+    ready: bool
+    leaving: bool
 
 
-def _node_seen(
+def pod_place(pod: type_json) -> PodPlace:
+    """Return where a pod is, and what it is for."""
+    return PodPlace(
+        node=str(section(pod, "spec").get("nodeName") or ""),
+        prepull=labels_of(pod).get(PREPULL_LABEL, ""),
+        ready=condition(pod, "Ready").get("status") == "True",
+        leaving=bool(metadata_of(pod).get("deletionTimestamp")),
+    )
+
+
+def node_seen(
     rollout: Rollout,
     release: Release,
     requires: type_json,
     node: type_json,
-    serving: Mapping[str, Sequence[type_json]],
-    staged: set[str],
+    pods: Sequence[type_json],
+    *,
+    staged: bool,
 ) -> NodeSeen:
-    name, labels = str(metadata_of(node).get("name")), labels_of(node)
+    """Return one node as the rules see it. ``pods``: the model's on it that serve; ``staged``: it has the release's image."""
+    labels = labels_of(node)
     there, since = online(node)
     version = labels.get(release_node_label(rollout.model), "")
-    pod = _current(serving.get(name, ()), version, release)
+    pod = _current(pods, version, release)
     return NodeSeen(
-        name=name,
+        name=str(metadata_of(node).get("name")),
         site=site_of(node),
         region=labels.get(REGION_LABEL, ""),
         online=there,
@@ -140,7 +136,7 @@ def _node_seen(
         version=version,
         mark=mark_on(node, rollout.model),
         pod=pod_seen(pod, release) if pod is not None else None,
-        staged=name in staged,
+        staged=staged,
         incompatible=_incompatible(requires, node),
     )
 

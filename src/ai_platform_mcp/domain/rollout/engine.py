@@ -29,7 +29,7 @@ from ai_platform_mcp.domain.rollout.state import (
     Verdict,
     Wave,
 )
-from ai_platform_mcp.domain.rollout.waves import wave_members
+from ai_platform_mcp.domain.rollout.waves import wave_places
 
 LOOK_AGAIN = 15.0
 """Seconds until the next look where nothing says that one is due earlier."""
@@ -57,7 +57,8 @@ def advance(
         superseded: a newer rollout of the model takes over all of these nodes.
     """
     views = [view(rollout, node, now) for node in nodes]
-    progress = _taken_up(rollout, before, views, now)
+    places = wave_places(rollout, nodes)
+    progress = _taken_up(rollout, before, views, places, now)
     if progress.phase in ("RollingBack", "RolledBack"):
         return reverting.advance(rollout, progress, views, now)
     patches = [*_kept(views, now), *_settled(rollout, views, now)]
@@ -66,7 +67,7 @@ def advance(
         progress = progress.model_copy(update={"phase": "Stopped", "reason": "superseded", "message": text})
     if progress.phase == "Stopped":
         return _next(rollout, progress, views, patches, now)
-    if progress.phase == "Completing" and (bad := _verdict_on_failures(rollout, progress, views)) is not None:
+    if progress.phase == "Completing" and (bad := _verdict_on_failures(rollout, progress, views, places)) is not None:
         progress = _stopped(rollout, progress, *bad)
         if progress.phase == "RollingBack":
             return reverting.advance(rollout, progress, views, now)
@@ -75,12 +76,11 @@ def advance(
         if not superseded:
             patches += moves(rollout, views, sites, now)
         return _next(rollout, _completed(rollout, progress, views, now), views, patches, now)
-    progress = _judged(rollout, progress, views, verdict, now)
+    progress = _judged(rollout, progress, views, places, verdict, now)
     if progress.phase == "RollingBack":
         return reverting.advance(rollout, progress, views, now)
     if progress.phase == "Running":
-        reached = _reached(rollout, views, progress.wave)
-        patches += moves(rollout, reached, sites, now)
+        patches += moves(rollout, _reached(views, places, progress.wave), sites, now)
     return _next(rollout, progress, views, patches, now)
 
 
@@ -99,16 +99,16 @@ def _next(
     return Next(progress=progress, patches=tuple(patches), counted=counted, look_again=again)
 
 
-def _taken_up(rollout: Rollout, before: Progress, views: Sequence[NodeView], now: datetime) -> Progress:
+def _taken_up(
+    rollout: Rollout, before: Progress, views: Sequence[NodeView], places: Mapping[str, int], now: datetime
+) -> Progress:
     """Return where the last look stopped; a changed spec begins again at the first wave that it leaves behind."""
     if before.observed == rollout.observed:
         return before
     fresh = before.model_copy(update={"observed": rollout.observed})
     if before.phase in ("RollingBack", "RolledBack"):
         return fresh
-    waves = wave_members(rollout, [row.seen for row in views])
-    lacking = {row.seen.name for row in views if row.state in ("pending", "staged")}
-    behind = [place for place, wave in enumerate(waves) if any(node.name in lacking for node in wave)]
+    behind = {places[row.seen.name] for row in views if row.state in ("pending", "staged")}
     wave = min([before.wave, len(rollout.waves) - 1, *behind])
     done = before.phase in OVER or before.phase == "Completing"
     phase = "Running" if before.phase == "Ready" or (done and behind) else before.phase
@@ -141,29 +141,32 @@ def _failed(mark: Mark, reason: str, now: datetime) -> Mark:
     return mark.model_copy(update={"state": "failed", "reason": reason[:200], "seen": now})
 
 
-def _reached(rollout: Rollout, views: Sequence[NodeView], wave: int) -> list[NodeView]:
+def _reached(views: Sequence[NodeView], places: Mapping[str, int], wave: int) -> list[NodeView]:
     """Return the nodes of the waves up to this one: those of earlier waves may have come back."""
-    waves = wave_members(rollout, [row.seen for row in views])
-    names = {node.name for nodes in waves[: wave + 1] for node in nodes}
-    return [row for row in views if row.seen.name in names]
+    return [row for row in views if places[row.seen.name] <= wave]
 
 
 # ------------------------------------------------------------------------------------------------------------- judging
 
 
 def _judged(
-    rollout: Rollout, progress: Progress, views: Sequence[NodeView], verdict: Verdict, now: datetime
+    rollout: Rollout,
+    progress: Progress,
+    views: Sequence[NodeView],
+    places: Mapping[str, int],
+    verdict: Verdict,
+    now: datetime,
 ) -> Progress:
     """Return how the wave under way stands: stopped, soaking, passed."""
-    reached = _reached(rollout, views, progress.wave)
-    bad = _verdict_on_failures(rollout, progress, views) or _verdict_of_analysis(rollout, progress, verdict)
+    reached = _reached(views, places, progress.wave)
+    bad = _verdict_on_failures(rollout, progress, views, places) or _verdict_of_analysis(rollout, progress, verdict)
     if bad is not None:
         return _stopped(rollout, progress, *bad)
     if rollout.paused:
         return _at(progress, "Paused", "user", "Paused by its spec.").model_copy(update={"healthy_since": None})
     if progress.phase == "Paused" and verdict == "inconclusive" and progress.wave > rollout.accepted_wave:
         return progress
-    current = [row for row in reached if row.seen.name in _names(rollout, views, progress.wave)]
+    current = [row for row in reached if places[row.seen.name] == progress.wave]
     wave = rollout.waves[progress.wave]
     counted = [row for row in current if counted_online(rollout, row, now)]
     healthy = [row for row in counted if row.state == "committed" and row.healthy]
@@ -188,10 +191,6 @@ def _judged(
     if verdict == "pending" and progress.wave > rollout.accepted_wave:
         return running.model_copy(update={"reason": "analysis", "message": f"Wave {wave.name} waits for its analysis."})
     return _passed(rollout, running, now)
-
-
-def _names(rollout: Rollout, views: Sequence[NodeView], wave: int) -> set[str]:
-    return {node.name for node in wave_members(rollout, [row.seen for row in views])[wave]}
 
 
 def _has_quorum(rollout: Rollout, healthy: Sequence[NodeView], counted: Sequence[NodeView]) -> bool:
@@ -238,13 +237,12 @@ def _without_hope(
     return "no_quorum", f"Wave {wave.name} lost its quorum: {failed} of {len(counted)} online nodes failed."
 
 
-def _verdict_on_failures(rollout: Rollout, progress: Progress, views: Sequence[NodeView]) -> tuple[str, str] | None:
+def _verdict_on_failures(
+    rollout: Rollout, progress: Progress, views: Sequence[NodeView], places: Mapping[str, int]
+) -> tuple[str, str] | None:
     """Return why there are too many failures, None where there are not. Of a canary's nodes none may fail, also later."""
-    reached = _reached(rollout, views, progress.wave)
-    failed = [row for row in reached if row.state == "failed"]
-    waves = wave_members(rollout, [row.seen for row in views])
-    watched = {node.name for wave, nodes in zip(rollout.waves, waves, strict=True) if wave.canary for node in nodes}
-    canaries = [row for row in failed if row.seen.name in watched]
+    failed = [row for row in _reached(views, places, progress.wave) if row.state == "failed"]
+    canaries = [row for row in failed if rollout.waves[places[row.seen.name]].canary]
     first = (canaries or failed or [None])[0]
     limit = 0 if canaries else rollout.max_failures
     if first is None or len(failed) - rollout.accepted_failures <= limit:

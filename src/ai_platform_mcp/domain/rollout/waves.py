@@ -28,3 +28,8 @@ def wave_members(rollout: Rollout, nodes: Sequence[NodeSeen]) -> list[list[NodeS
     if left:
         waves[-1] += left
     return waves
+
+
+def wave_places(rollout: Rollout, nodes: Sequence[NodeSeen]) -> dict[str, int]:
+    """Return the index of each node's wave, by node name."""
+    return {node.name: place for place, wave in enumerate(wave_members(rollout, nodes)) for node in wave}
