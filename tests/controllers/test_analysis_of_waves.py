@@ -212,6 +212,14 @@ def test_a_wave_waits_from_its_first_quorum_on_and_remembers_that():
     assert look({**earlier, "observedGeneration": 7}).form["since"] == "2026-11-22T12:00:00Z", "another spec"
 
 
+def test_a_wave_that_a_person_paused_waits_for_nothing():
+    late = {"wave": 0, "observedGeneration": 1, "verdict": "pending", "since": "2026-11-22T10:00:00Z"}
+    paused = ROLLOUT.model_copy(update={"paused": True})
+    before = Progress(observed=1, phase="Paused", reason="user")
+    found = analysed(live(ASKED, late), paused, before, [], Analyst(None, lambda: NOW, print), NOW)
+    assert found.verdict == "pending" and "since" not in found.form
+
+
 @pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
 def test_a_verdict_that_stands_is_not_measured_again(verdict: str):
     said = {"wave": 0, "observedGeneration": 1, "verdict": verdict, "message": "m"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ai_platform_mcp.domain.analysis.asked import ALPHA, analysis_for
 from ai_platform_mcp.domain.analysis.judge import Demand, compare, judge
 from ai_platform_mcp.domain.analysis.proportions import Sample, difference
 
@@ -62,8 +64,8 @@ def test_looking_again_and_again_at_equals_is_rarely_fooled(share: float):
     for _ in range(runs):
         new = old = 0
         for look in range(1, 41):
-            new += random_.binomialvariate(50, share) if hasattr(random_, "binomialvariate") else _count(random_, share)
-            old += random_.binomialvariate(50, share) if hasattr(random_, "binomialvariate") else _count(random_, share)
+            new += _count(random_, share)
+            old += _count(random_, share)
             found = difference(Sample(total=50 * look, bad=new), Sample(total=50 * look, bad=old))
             if not found.low <= 0 <= found.high:
                 wrong += 1
@@ -71,8 +73,47 @@ def test_looking_again_and_again_at_equals_is_rarely_fooled(share: float):
     assert wrong / runs <= 0.05
 
 
-def _count(random_: random.Random, share: float) -> int:
-    return sum(random_.random() < share for _ in range(50))
+def _outcomes(random_: random.Random, looks: int, new: float, old: float, calls: int = 50):
+    """Both sides as they come in, look by look."""
+    bad = [0, 0]
+    for look in range(1, looks + 1):
+        bad = [bad[0] + _count(random_, new, calls), bad[1] + _count(random_, old, calls)]
+        yield tuple(Sample(total=calls * look, bad=number) for number in bad)
+
+
+def _verdicts(seed: int, runs: int, new: float, old: float, looks: int = 40) -> Counter[str]:
+    """Count how a wave ends that is judged at every look, until the first verdict that ends it."""
+    random_, found = random.Random(seed), Counter[str]()
+    demands = analysis_for(("errors", "slow")).demands(2)
+    for _ in range(runs):
+        verdict = "inconclusive"
+        errors, slow = _outcomes(random_, looks, new, old), _outcomes(random_, looks, 0.05, 0.05)
+        for pair, other in zip(errors, slow, strict=True):
+            verdict = judge({"errors": pair, "slow": other}, demands, waited=10).verdict  # type: ignore[dict-item]
+            if verdict in ("pass", "fail"):
+                break
+        found[verdict] += 1
+    return found
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.2])
+def test_a_wave_of_equals_is_failed_no_more_often_than_was_asked_for(share: float):
+    runs = 200
+    assert _verdicts(11, runs, share, share)["fail"] <= ALPHA * runs
+
+
+def test_a_wave_of_a_release_that_is_clearly_worse_is_failed_and_never_passed():
+    found = _verdicts(12, 100, new=0.15, old=0.01)
+    assert found["fail"] == 100
+
+
+def test_a_release_that_is_worse_by_more_than_is_tolerated_rarely_passes():
+    found = _verdicts(13, 100, new=0.06, old=0.02)
+    assert found["pass"] <= ALPHA * 100
+
+
+def _count(random_: random.Random, share: float, calls: int = 50) -> int:
+    return sum(random_.random() < share for _ in range(calls))
 
 
 @given(

@@ -13,6 +13,7 @@ from ai_platform_mcp.adapters.prometheus.counts import PrometheusCounts
 from ai_platform_mcp.core.errors import Unavailable
 from ai_platform_mcp.domain.analysis.judge import Check
 from ai_platform_mcp.domain.analysis.sides import Outcomes, Side, Span
+from ai_platform_mcp.manifests.common import label_value
 from ai_platform_mcp.sandbox.prometheus.api import build_prometheus_app
 from ai_platform_mcp.sandbox.prometheus.model import LabelSet, Sample
 from prometheus_support import NOW, NOW_MS, FixedClock, ListSource, labelled, real_prometheus, served
@@ -61,6 +62,7 @@ ROWS: dict[LabelSet, list[Sample]] = {
         labelled("aiplatform_golden_answers_total", model="m", version="2", node="n1", result="error"): grown(9.0),
         labelled("http_requests_total", model="other", target="cloud", status="2xx", handler="/v1"): grown(9.0),
         labelled("http_requests_total", model="other", target="cloud", status="5xx", handler="/v1"): grown(1.0),
+        labelled("inference_objective_request_total", model=label_value("team/chat"), target="cloud"): grown(2.0),
     },
 }
 
@@ -140,6 +142,11 @@ async def test_each_exporter_is_read_in_its_own_names_and_units(counts: Promethe
     golden = await ask(counts, "disagreement", edge(ago(10, "n1")))
     assert (golden.source, golden.bad / golden.total) == ("golden", pytest.approx(0.25)), "errors are no answers"
     assert await counts.outcomes("errors", cloud(), "http") is None, "asked of one exporter alone"
+
+
+async def test_a_name_that_is_no_label_value_is_found_as_its_pods_carry_it(counts: PrometheusCounts):
+    found = await ask(counts, "errors", cloud("team/chat"))
+    assert (found.source, found.bad) == ("epp", 0) and found.total == pytest.approx(1200, rel=0.02)
 
 
 async def test_names_from_outside_are_text_and_never_syntax(counts: PrometheusCounts):

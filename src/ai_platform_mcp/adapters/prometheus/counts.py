@@ -20,6 +20,7 @@ from ai_platform_mcp.core.errors import Unavailable
 from ai_platform_mcp.core.ports import Clock
 from ai_platform_mcp.domain.analysis.judge import Check
 from ai_platform_mcp.domain.analysis.sides import Outcomes, Side, Span
+from ai_platform_mcp.manifests.common import label_value
 
 FRESH_SECONDS = 300
 """A side whose newest sample is older than this is not measured: its exporter is gone, or its line is."""
@@ -139,9 +140,9 @@ class PrometheusCounts:
 
     def _matchers(self, row: Counted, side: Side) -> str:
         carried = {"namespace": side.namespace, "target": side.target}
-        named = {"model": side.model, **{name: value for name, value in carried.items() if name in row.carries}}
-        text = "".join(f"{label_name(name)}={quoted(value)}," for name, value in named.items() if value)
-        return f"{text}{_one_of('version', side.versions)}"
+        named = {name: value for name, value in carried.items() if name in row.carries and value}
+        text = "".join(f"{label_name(name)}={quoted(value)}," for name, value in named.items())
+        return f"{_one_of('model', _said((side.model,)))}{text}{_one_of('version', _said(side.versions))}"
 
     async def _ask(self, promql: str, now: datetime) -> dict[str, float]:
         """Return values by their label ``le``; what is no number is left out."""
@@ -191,6 +192,11 @@ def _seconds(span: Span, now: datetime) -> int:
 def _nodes(span: Span) -> list[str]:
     rows = [span.nodes[place : place + NODES_AT_ONCE] for place in range(0, len(span.nodes), NODES_AT_ONCE)]
     return [_one_of("node", row) for row in rows] or [""]
+
+
+def _said(names: Sequence[str]) -> list[str]:
+    """Return names as registered and as pods carry them: scrape configuration takes them from either."""
+    return sorted({text for name in names for text in (name, label_value(name))})
 
 
 def _one_of(label: str, values: Sequence[str]) -> str:

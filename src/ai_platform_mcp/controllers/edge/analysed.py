@@ -57,8 +57,9 @@ def analysed(
     known = remembered(live, "wave", before.wave, rollout.observed)
     if before.phase not in _JUDGED or known.over:
         return Analysed(known.verdict, said)
-    # The clock of a wave starts with its first quorum and does not stop: a wave that comes and goes is told, too.
-    since = known.since or (now if before.healthy_since is not None else None)
+    # The clock of a wave starts with its first quorum and does not stop: a wave that comes and goes is told, too. What a person
+    # paused waits for nothing, and going on is another spec, under which it starts afresh.
+    since = None if rollout.paused else known.since or (now if before.healthy_since is not None else None)
     new = new_side(rollout, str(section(live, "spec").get("version")), str(metadata_of(live).get("namespace")), nodes)
     every = cadence(asked.wait_seconds)
     question = Question(

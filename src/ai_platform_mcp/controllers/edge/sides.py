@@ -31,7 +31,7 @@ def new_side(rollout: Rollout, version: str, namespace: str, nodes: Sequence[Nod
         model=rollout.model,
         target="edge",
         spans=_spans({node.name: since for node in nodes if (since := _proven_since(rollout, node)) is not None}),
-        versions=tuple(sorted({version, rollout.release.version})),
+        versions=(version,),
         namespace=namespace,
     )
 
