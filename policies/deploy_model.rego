@@ -100,6 +100,8 @@ violations contains say.finding("first_step_too_large", "high", {"percent": roll
 
 violations contains finding if some finding in data.aiplatform.lib.analysis.findings
 
+violations contains finding if some finding in data.aiplatform.lib.golden.findings
+
 violations contains say.finding("too_many_replicas", "medium", {"replicas": rollout.replicas_after, "max": data.aiplatform.lib.config.rollout.max_replicas}) if {
 	rollout.replicas_after > data.aiplatform.lib.config.rollout.max_replicas
 }

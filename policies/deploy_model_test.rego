@@ -55,6 +55,13 @@ test_production_replaces_by_what_is_measured_well_enough if {
 	f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": {"min_samples": "many"}}}})) == {"fact_mistyped"}
 }
 
+test_production_is_warned_of_missing_golden_inputs_at_the_edge_alone if {
+	without := f.plus(prod, {"facts": {"rollout": {"golden_inputs": false}}})
+	in_cloud := f.warned(without)
+	not "golden_inputs_missing" in in_cloud
+	"golden_inputs_missing" in f.warned(f.plus(without, {"facts": {"fleet": f.manage_edge_nodes.facts.fleet}}))
+}
+
 test_nothing_is_measured_where_nothing_is_replaced_or_demanded if {
 	f.effect(f.plus(f.deploy_model, {"facts": {"rollout": {"analysis": null}}})) == "allow"
 	every row in [{"current_version": null}, {"current_version": "3", "strategy": "none"}] {

@@ -114,6 +114,7 @@ deploy_model := {
 			"current_version": "2",
 			"replicas_before": 2,
 			"replicas_after": 2,
+			"golden_inputs": null,
 			"analysis": {
 				"checks": ["errors", "slow"],
 				"tolerated_milli": 50,
@@ -399,6 +400,7 @@ manage_edge_nodes := {
 			"current_version": "2",
 			"replicas_before": 2,
 			"replicas_after": 2,
+			"golden_inputs": true,
 			"analysis": {
 				"checks": ["errors", "slow"],
 				"tolerated_milli": 50,

@@ -107,6 +107,8 @@ release_findings contains say.finding("first_step_too_large", "high", {"percent"
 
 release_findings contains finding if some finding in data.aiplatform.lib.analysis.findings
 
+release_findings contains finding if some finding in data.aiplatform.lib.golden.findings
+
 warnings contains finding if some finding in data.aiplatform.lib.access.warnings
 
 warnings contains finding if {

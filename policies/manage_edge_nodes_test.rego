@@ -63,6 +63,18 @@ test_a_release_in_production_needs_its_proofs_and_an_approver if {
 	}
 }
 
+test_a_release_in_production_without_golden_inputs_is_warned_and_refused_where_that_is_enforced if {
+	release := f.by(f.plus(prod, {"action": "rollout"}), {"roles": ["edge-operator"]})
+	every said in [false, null] {
+		without := f.plus(release, {"facts": {"rollout": {"golden_inputs": said}}})
+		f.warned(without) == {"golden_inputs_missing"}
+		answer := data.aiplatform.main.decision with input as without with data.aiplatform.enforcement as {}
+		{row.code | some row in answer.violations} == {"golden_inputs_missing"}
+	}
+	f.warned(f.plus(rollout, {"facts": {"rollout": {"golden_inputs": false}}})) == set()
+	f.broken(f.plus(release, {"facts": {"rollout": {"golden_inputs": "yes"}}})) == {"fact_mistyped"}
+}
+
 test_a_release_in_staging_is_warned_of_missing_proofs if {
 	f.warned(f.plus(rollout, {"facts": {"model": {"card": false}}})) == {"card_missing"}
 }

@@ -70,6 +70,7 @@ rollout := [
 	[["current_version"], "text?"],
 	[["replicas_before"], "count"],
 	[["replicas_after"], "count"],
+	[["golden_inputs"], "flag?"],
 ]
 
 analysis := [

@@ -35,7 +35,7 @@ valid(kind, x) if {
 	whole(x)
 	x >= 0
 } else := true if {
-	kind == "flag"
+	kind in {"flag", "flag?"}
 	is_boolean(x)
 } else := true if {
 	kind == "names"
@@ -46,7 +46,7 @@ valid(kind, x) if {
 	}
 } else := true if {
 	x == null
-	kind in {"text?", "count?", "int?"}
+	kind in {"text?", "count?", "int?", "flag?"}
 } else := true if {
 	kind == "array"
 	is_array(x)

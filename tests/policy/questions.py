@@ -101,6 +101,7 @@ def _facts(tool: str, environment: str) -> tuple[Facts, Cost | None]:
         replicas_before=2,
         replicas_after=2,
         analysis=AnalysisFacts(checks=("errors", "slow"), tolerated_milli=50, min_samples=100, wait_seconds=1800),
+        golden_inputs=True,
     )
     serve = ComputeFacts(purpose="serve", accelerator="nvidia-l4", count=2, hours=None, spot=False, checkpoint=False)
     registry = change(system="registry", kind="set_alias", namespace=None, owner_team=None)

@@ -167,6 +167,10 @@ ROLLOUT_CODES: Mapping[str, Words] = {
         "The analysis is too weak for {environment}: {what} {demanded}; asked for is {asked}.",
         "Ask for {demanded}, or have the limits in data.json changed.",
     ),
+    "golden_inputs_missing": Words(
+        "Version {version} of {model} has no golden inputs: an edge node that answers nonsense would count as healthy.",
+        "Tag the version aiplatform.golden_inputs and aiplatform.golden_inputs_digest (docs/golden-inputs.md).",
+    ),
     "too_many_replicas": Words(
         "The plan ends at {replicas} replicas; {max} are allowed.", "Ask for at most {max} replicas."
     ),

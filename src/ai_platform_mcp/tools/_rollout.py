@@ -204,7 +204,7 @@ def _analysis(where: Place, chosen: Chosen, fleet: Fleet) -> Analysis | None:
 
 
 def _runs_already(chosen: Chosen, fleet: Fleet) -> bool:
-    return section(fleet.current, "spec").get("digest") == chosen.facts.digest
+    return fleet.current_version == chosen.version.version
 
 
 def _proofs(golden: edge_manifests.GoldenInputs | None, analysis: Analysis | None) -> tuple[str, ...]:
