@@ -34,15 +34,25 @@ class World:
     fleets: dict[str, tuple[Fleet, str]] = field(default_factory=dict[str, tuple[Fleet, str]])
     processes: list[Any] = field(default_factory=list[Any])
 
-    def begin(self, name: str, new: Calls | None, *checks: dict[str, Any], wait: int = 20, **spec: Any) -> None:
+    def begin(
+        self, name: str, new: Calls | None, *checks: dict[str, Any], wait: int = 20, control: str = "Nodes", **spec: Any
+    ) -> None:
         fleet = Fleet(self.server, self.kubelet, name, sites=3, per_site=1)
-        for node in fleet.names:
-            labels = {f"edge.aiplatform.dev/release.{name}": "1"}
-            self.server.merge(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}})
-        self.traffic.flows(NAMESPACE, name, "1", fleet.names)
+        if control == "Cloud":  # nothing ran on its nodes before
+            self.traffic.flows_in_cloud(name, "1")
+        else:
+            for node in fleet.names:
+                labels = {f"edge.aiplatform.dev/release.{name}": "1"}
+                self.server.merge(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}})
+            self.traffic.flows(NAMESPACE, name, "1", fleet.names)
         if new is not None:
             self.traffic.flows(NAMESPACE, name, "2", fleet.names, new)
-        analysis = {"checks": list(checks or (ERRORS,)), "minSamples": 100, "waitSeconds": wait}
+        analysis = {
+            "checks": list(checks or (ERRORS,)),
+            "minSamples": 100,
+            "waitSeconds": wait,
+            "control": control,
+        }
         given = {"waves": WAVES, "rollbackTo": release("1"), "analysis": analysis, **spec}
         self.fleets[name] = fleet, fleet.roll("2", **given)
 
@@ -80,6 +90,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made.begin("slower", Calls(slow=0.6), ERRORS, SLOW, onFailure="Pause")
         made.begin("equal", Calls(), ERRORS, SLOW)
         made.begin("silent", None, wait=2)
+        made.begin("first", Calls(bad=0.3), control="Cloud", onFailure="Pause")
         made.begin("down", Calls(), wait=100)
         traffic.refused.add("down")
         made.start()
@@ -89,7 +100,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_a_release_that_fails_more_often_goes_back_in_its_canary(world: World):
     fleet, name = world.fleets["worse"]
-    status = fleet.ends(name, "RolledBack", 30)
+    status = fleet.ends(name, "RolledBack", 90)
     assert status["reason"] == "analysis" and set(fleet.versions().values()) == {"1"}
     (row,) = status["analysis"]["checks"]
     assert (status["analysis"]["verdict"], row["verdict"], row["against"]) == ("fail", "fail", "control nodes")
@@ -103,16 +114,24 @@ def test_a_release_that_fails_more_often_goes_back_in_its_canary(world: World):
 
 def test_a_release_that_is_slower_waits_for_a_person_where_that_is_asked_for(world: World):
     fleet, name = world.fleets["slower"]
-    status = fleet.ends(name, "Paused", 30)
+    status = fleet.ends(name, "Paused", 90)
     verdicts = {row["check"]: row["verdict"] for row in status["analysis"]["checks"]}
     assert verdicts["slow"] == "fail" and verdicts["errors"] != "fail" and status["reason"] == "analysis"
     assert status["analysis"]["slowerThanSeconds"] == {"control nodes": 0.1}
     assert sorted(fleet.versions().values()) == ["1", "1", "2"]
 
 
+def test_a_first_release_is_compared_with_the_cloud(world: World):
+    fleet, name = world.fleets["first"]
+    status = fleet.ends(name, "Paused", 90)
+    (row,) = status["analysis"]["checks"]
+    assert (row["against"], row["verdict"], status["reason"]) == ("cloud", "fail", "analysis")
+    assert sorted(fleet.versions().values()) == ["", "", "2"]
+
+
 def test_a_release_that_is_as_good_passes_every_wave_also_the_last_where_nobody_is_left_to_compare_with(world: World):
     fleet, name = world.fleets["equal"]
-    status = fleet.ends(name, "Succeeded", 40)
+    status = fleet.ends(name, "Succeeded", 90)
     assert set(fleet.versions().values()) == {"2"}
     assert (status["analysis"]["verdict"], status["analysis"]["wave"]) == ("pass", 1)
     assert {row["against"] for row in status["analysis"]["checks"]} == {"same nodes before"}
@@ -120,11 +139,11 @@ def test_a_release_that_is_as_good_passes_every_wave_also_the_last_where_nobody_
 
 def test_a_release_that_nobody_calls_is_inconclusive_and_goes_on_when_a_person_accepts_it(world: World):
     fleet, name = world.fleets["silent"]
-    status = fleet.ends(name, "Paused", 30)
+    status = fleet.ends(name, "Paused", 90)
     assert status["reason"] == "inconclusive" and "no fresh samples of the release" in status["analysis"]["message"]
     assert sorted(fleet.versions().values()) == ["1", "1", "2"]
     fleet.change(name, accepted={"wave": 1})
-    fleet.ends(name, "Succeeded", 30)
+    fleet.ends(name, "Succeeded", 90)
 
 
 def test_no_metrics_store_is_no_pass_and_a_controller_that_is_killed_goes_on_when_it_is_back(world: World):
@@ -135,6 +154,6 @@ def test_no_metrics_store_is_no_pass_and_a_controller_that_is_killed_goes_on_whe
     world.traffic.refused.clear()
     assert fleet.status(name)["phase"] == "Running" and fleet.status(name)["wave"] == 0
     world.start()
-    status = fleet.ends(name, "Succeeded", 40)
+    status = fleet.ends(name, "Succeeded", 90)
     assert status["analysis"]["verdict"] == "pass"
     assert before["verdict"] == "pending"

@@ -51,14 +51,21 @@ class Traffic:
     """Questions about these models are answered with 503."""
 
     def flows(self, namespace: str, model: str, version: str, nodes: Sequence[str], calls: Calls = USUAL) -> None:
-        began = int(time.time() * 1000)
+        """Have edge nodes answer calls of a version from now on."""
         for node in nodes:
-            labels = {"model": model, "version": version, "namespace": namespace, "target": "edge", "node": node}
-            for code, share in (("200", 1 - calls.bad), ("500", calls.bad)):
-                told = {**labels, "http_response_status_code": code}
-                self.rows[labelled(f"{HTTP}_count", **told)] = calls.rate * share, began
-                for le, upto in (("0.1", 1 - calls.slow), ("+Inf", 1.0)):
-                    self.rows[labelled(f"{HTTP}_bucket", le=le, **told)] = calls.rate * share * upto, began
+            self._begin(calls, model=model, version=version, namespace=namespace, target="edge", node=node)
+
+    def flows_in_cloud(self, model: str, version: str, calls: Calls = USUAL) -> None:
+        """Have the model's cloud deployment answer calls from now on."""
+        self._begin(calls, model=model, version=version, namespace="elsewhere", target="cloud")
+
+    def _begin(self, calls: Calls, **labels: str) -> None:
+        began = int(time.time() * 1000)
+        for code, share in (("200", 1 - calls.bad), ("500", calls.bad)):
+            told = {**labels, "http_response_status_code": code}
+            self.rows[labelled(f"{HTTP}_count", **told)] = calls.rate * share, began
+            for le, upto in (("0.1", 1 - calls.slow), ("+Inf", 1.0)):
+                self.rows[labelled(f"{HTTP}_bucket", le=le, **told)] = calls.rate * share * upto, began
 
     def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[LabelSet]:
         rows = list(self.rows.items())
