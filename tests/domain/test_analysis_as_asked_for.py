@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_platform_mcp.domain.analysis.asked import CHECKS, CONTROLS, Analysis, Asked, analysis_for, analysis_of
+from ai_platform_mcp.domain.analysis.asked import ALPHA, CHECKS, CONTROLS, Analysis, Asked, analysis_for, analysis_of
+from ai_platform_mcp.domain.analysis.proportions import Sample, difference
 from ai_platform_mcp.domain.analysis.sides import Outcomes, sample_of, slow_from
 
 checks = st.lists(st.sampled_from(CHECKS), min_size=1, max_size=3, unique=True).map(
@@ -54,3 +57,16 @@ def test_slow_begins_at_a_boundary_that_both_sides_have():
 @pytest.mark.parametrize(("total", "bad"), [(10.2, 10.9), (0.0, 3.0), (5.0, -0.1)])
 def test_extrapolated_counts_stay_shares(total: float, bad: float):
     assert 0 <= sample_of(Outcomes(source="test", total=total, bad=bad), None).share <= 1
+
+
+def test_the_documentation_says_how_many_calls_a_pass_takes():
+    text = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text()
+
+    def calls(share: float, tolerated: float) -> str:
+        sizes = range(50, 5000, 10)
+        sides = ((size, Sample(total=size, bad=size * share)) for size in sizes)
+        found = next(size for size, side in sides if difference(side, side, ALPHA / 2).high < tolerated)
+        return f"{found:,}"
+
+    assert f"it is {calls(0.01, 0.02)} calls" in text and f"and {calls(0.01, 0.05)} where" in text
+    assert f"it is {calls(0.05, 0.02)} and {calls(0.05, 0.05)}." in text
