@@ -36,13 +36,15 @@ class PlaceTariff(Value):
 
 
 class ServerlessTariff(Value):
-    """One way to scale to zero. A unit is paid while it is up, the time until it is taken away included."""
+    """One way to scale to zero. A unit is paid while it is up; with ``idle_free`` only while it serves or starts."""
 
     unit_hourly_cents: Cents
     request_cents: Cents = 0.0
     cold_start_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     keep_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 90.0
     """How long an idle unit stays. Knative's defaults: a window of 60 s and 30 s of grace."""
+    idle_free: bool = False
+    """Whether an idle unit costs nothing, as on Cloud Run billed by request and on Lambda."""
     slots: int = Field(default=1, ge=1)
 
 

@@ -30,9 +30,16 @@ TARIFF = Tariff(
     },
     serverless={
         "knative": ServerlessTariff(unit_hourly_cents=38.0, cold_start_seconds=9.0),
-        "cloud_run": ServerlessTariff(unit_hourly_cents=35.0, request_cents=0.00004, cold_start_seconds=6.0, slots=4),
+        "cloud_run": ServerlessTariff(
+            unit_hourly_cents=42.0,
+            request_cents=0.00004,
+            cold_start_seconds=6.0,
+            keep_seconds=900.0,
+            idle_free=True,
+            slots=4,
+        ),
         "lambda": ServerlessTariff(
-            unit_hourly_cents=24.0, request_cents=0.00002, cold_start_seconds=3.0, keep_seconds=0.0
+            unit_hourly_cents=48.0, request_cents=0.00002, cold_start_seconds=3.0, keep_seconds=600.0, idle_free=True
         ),
     },
 )

@@ -73,6 +73,10 @@ class Observed(Value):
     sources: dict[str, Source] = Field(default_factory=dict[str, Source])
     """By field of this value: for every measured or looked-up one, known or not."""
 
+    def why(self, name: str) -> str:
+        """Return why a field is not known."""
+        return self.sources.get(name, Source()).why or f"{name} is not known"
+
     @property
     def requests(self) -> float | None:
         """Requests over the window, None where that is not measured."""

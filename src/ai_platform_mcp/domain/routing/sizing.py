@@ -81,11 +81,17 @@ def arrivals(rate_per_hour: float, hours: float, burstiness: float = 1.0, seed: 
 
 
 def right_size(
-    times: Sequence[float], hours: float, options: Sequence[Option], slo_seconds: float, allowed_misses: float = 0.01
+    times: Sequence[float],
+    hours: float,
+    options: Sequence[Option],
+    slo_seconds: float,
+    allowed_misses: float = 0.01,
+    settle_seconds: float = 0.0,
 ) -> Sizing:
     """Return how each option serves ``times`` (seconds, sorted), and the cheapest that misses the SLO at most that often.
 
-    Where none keeps the SLO, the one that misses least.
+    Where none keeps the SLO, the one that misses least. Arrivals of the first ``settle_seconds`` are served and paid, and
+    neither late nor a cold start: where the times are a part cut out of a longer day, what began before them was up already.
 
     Raises:
         InvalidInput: no arrivals, no options, times that are not sorted or do not fit into the hours.
@@ -96,7 +102,7 @@ def right_size(
         raise InvalidInput(
             "arrivals must be sorted and within the hours", remedy="give seconds since the first hour began"
         )
-    sized = {row.name: _size(row, times, hours, slo_seconds, allowed_misses) for row in options}
+    sized = {row.name: _size(row, times, hours, slo_seconds, allowed_misses, settle_seconds) for row in options}
     best = min(sized.values(), key=_rank)
     chosen = next(row for row in options if row.name == best.option)
     rate = len(times) / hours
@@ -125,9 +131,11 @@ def _rank(row: Sized) -> tuple[bool, float, float, str]:
     )
 
 
-def _size(option: Option, times: Sequence[float], hours: float, slo: float, allowed: float) -> Sized:
+def _size(
+    option: Option, times: Sequence[float], hours: float, slo: float, allowed: float, settle: float = 0.0
+) -> Sized:
     if option.kind == "serverless":
-        return _scaled(option, times, hours, slo, allowed)
+        return _scaled(option, times, hours, slo, allowed, settle)
     low, high = 1, 1
     while _missed(option, times, high, slo) > allowed and high < option.most_units:
         low, high = high + 1, min(option.most_units, 2 * high)
@@ -175,10 +183,12 @@ class _Unit:
         return done
 
 
-def _scaled(option: Option, times: Sequence[float], hours: float, slo: float, allowed: float) -> Sized:
+def _scaled(option: Option, times: Sequence[float], hours: float, slo: float, allowed: float, settle: float) -> Sized:
     """Serve each request on the unit with a free slot that was used last, so that the others may go; else where it begins
-    soonest, which is a new unit if that is quicker than waiting for one that is up or starting.
+    soonest, which is a new unit if that is quicker than waiting for one that is up or starting. What is up at the end is paid
+    until then: the time after belongs to what comes after.
     """
+    end = 3600 * hours
     units: list[_Unit] = []
     paid, late, cold, most = 0.0, 0, 0, 0
     for now in times:
@@ -191,10 +201,10 @@ def _scaled(option: Option, times: Sequence[float], hours: float, slo: float, al
         if unit is None or (unit.free[0] > ready and len(units) < option.most_units):
             unit = _Unit(now, ready, option.slots)
             units.append(unit)
-            cold += 1
-        late += unit.serve(now, option.service_seconds) - now > slo
+            cold += now >= settle
+        late += unit.serve(now, option.service_seconds) - now > slo and now >= settle
         most = max(most, len(units))
-    paid += sum(unit.last + option.keep_seconds - unit.began for unit in units)
+    paid += sum(max(unit.last, min(unit.last + option.keep_seconds, end)) - unit.began for unit in units)
     cents = paid / 3600 * option.unit_cents_per_hour + option.request_cents * len(times)
     missed = late / len(times)
     return Sized(

@@ -97,7 +97,8 @@ def _fine(row: Observed) -> bool:
 
 def _savings(made: Worth) -> dict[str, Any]:
     if made.savings is None:
-        return {"why": made.why}
+        marginal = {} if made.marginal_share is None else {"marginal_share": _round(made.marginal_share)}
+        return {"why": made.why, **marginal}
     found = made.savings
     return {
         "share": _round(found.share),

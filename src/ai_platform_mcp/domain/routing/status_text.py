@@ -90,10 +90,13 @@ def _where(row: dict[str, Any]) -> str:
 
 
 def _saved(savings: dict[str, Any]) -> Iterator[str]:
+    marginal = savings.get("marginal_share")
     if "share" not in savings:
         yield f"  Savings not measured: {savings['why']}"
+        if marginal is not None:
+            yield f"  if an idle edge were free: {percent(abs(marginal))} {'saved' if marginal >= 0 else 'lost'}"
         return
-    share, marginal = savings["share"], savings.get("marginal_share")
+    share = savings["share"]
     before = (
         f" ({percent(abs(marginal))} {'saved' if marginal >= 0 else 'lost'} if an idle edge were free)"
         if marginal is not None

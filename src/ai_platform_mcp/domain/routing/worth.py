@@ -13,6 +13,8 @@ class Worth(Value):
 
     savings: Savings | None = None
     why: str = ""
+    marginal_share: float | None = None
+    """What would be saved if an idle edge were free, where its fixed cost is the only thing that is not known."""
     assumptions: tuple[str, ...] = ()
 
 
@@ -33,6 +35,9 @@ def worth(facts: RoutingFacts) -> Worth:
     if not found:
         return Worth(why="nothing was served in the window, or serving it from the cloud would cost nothing")
     other, made = min(found, key=lambda pair: (pair[1].counterfactual_cents, pair[0].name))
+    if free := [row for row in edge if row.fixed_cents_per_hour is None]:
+        why = f"the fixed cost of the edge is not known: {free[0].why('fixed_cents_per_hour')}"
+        return Worth(why=why, marginal_share=made.marginal_share)
     return Worth(savings=made, assumptions=_assumed(facts, other))
 
 
@@ -40,11 +45,11 @@ def _unknown(row: Observed) -> str:
     """Return why what a target costs or served is not known, empty where it is."""
     if row.requests is None:
         # what answers nothing and cannot be reached still costs, but no request of it is left out of the sum
-        return "" if row.ready == 0 else f"how much {row.name} served is not measured: {row.sources['latency'].why}"
+        return "" if row.ready == 0 else f"how much {row.name} served is not measured: {row.why('latency')}"
     if row.marginal_request_cents is None:
-        return f"what {row.name} costs is not known: {row.sources['fixed_cents_per_hour'].why}"
+        return f"what {row.name} costs is not known: {row.why('fixed_cents_per_hour')}"
     if (row.prompt_cents_per_1k or row.output_cents_per_1k) and row.prompt_tokens is None and row.requests:
-        return f"{row.name} is paid by the token, and tokens are not measured: {row.sources['prompt_tokens'].why}"
+        return f"{row.name} is paid by the token, and tokens are not measured: {row.why('prompt_tokens')}"
     return ""
 
 
