@@ -176,8 +176,10 @@ async def test_what_others_wrote_is_theirs_unless_taken_by_force(with_gateway: P
         "extra": {"a": 1},
     }
     await put(platform, holding(f"# by hand\n{yaml.safe_dump(other)}"))
+    planned = await route(platform)
     done = await route(platform, mode="apply")
     assert done.data["status"] == "applied", done.text
+    assert "The comments in ConfigMap gateway-config are lost" in str(planned.data["risks"])
     live = await config(platform, "gateway-config")
     assert live["model_list"][0] == other["model_list"][0] and live["extra"] == {"a": 1}
     assert groups(live) == ["theirs", "vision-v2"]

@@ -48,7 +48,7 @@ def test_the_proxy_that_is_emitted_passes_our_own_lint(made: RoutingPlan) -> Non
 
 
 def test_the_proxy_has_its_breaker_on_and_passes_long_prompts_on() -> None:
-    made = proxy_of([plan()], {"chat": "llama"}, {"gcp": "GCP_KEY"})
+    made = proxy_of([plan()], {"gcp": "llama"}, {"gcp": "GCP_KEY"})
     settings = made["router_settings"]
     assert {key: settings[key] for key in ("allowed_fails", "cooldown_time", "num_retries", "routing_strategy")} == {
         "allowed_fails": 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import yaml
@@ -47,6 +47,12 @@ class LiveProxy:
         """The live text of the configuration."""
         return str(section(self.live, "data").get(self.key, ""))
 
+    @property
+    def replicas(self) -> int:
+        """How many replicas the proxy has, 0 where its Deployment is not known."""
+        said = section(self.deployment, "spec").get("replicas")
+        return said if isinstance(said, int) else int(self.deployment is not None)
+
     def breaker(self) -> tuple[Breaker, str]:
         """Return the circuit breaker for all models of the proxy, and a sentence where it is not the usual one.
 
@@ -73,7 +79,6 @@ class ProxyPart:
     steps: tuple[Apply | Patch, ...]
     reasons: tuple[str, ...]
     risks: tuple[Risk, ...] = ()
-    config: type_json = field(default_factory=dict[str, Any])
 
 
 def _said(breaker: Breaker) -> str:
@@ -149,17 +154,45 @@ def _without_references(value: Any) -> Any:
     return "" if reference else value
 
 
-def proxy_part(proxy: LiveProxy, plan: RoutingPlan, where: Place, operation: str, *, force: bool) -> ProxyPart:
+def proxy_part(
+    proxy: LiveProxy, plan: RoutingPlan, names: Mapping[str, str], where: Place, operation: str, *, force: bool
+) -> ProxyPart:
     """Return the steps that put the plan into the proxy's configuration, with everything that others have there kept.
+
+    ``names`` says, per target, what its server calls the model where that differs.
 
     Raises:
         InvalidInput: the plan has an error.
         Conflict: the proxy's other models stand in its way.
     """
-    merged = merge(proxy.config, plan.model, proxy_of([plan], keys=proxy.keys), take=force)
+    fresh = proxy_of([_shared(plan, proxy.replicas)], names, proxy.keys)
+    merged = merge(proxy.config, plan.model, fresh, take=force)
     groups = ", ".join(group.name for group in plan.groups)
     title = f"Tell the LiteLLM proxy of {where.namespace.name} how to route {plan.model} ({groups})"
-    return _part(proxy, merged, where, title, operation, force=force)
+    part = _part(proxy, merged, where, title, operation, force=force)
+    if not any(member.per_minute for group in plan.groups for member in group.members):
+        return part
+    number = proxy.replicas or "an unknown number of them"
+    counted = f"Each process of the proxy counts requests a minute for itself; it has {number}."
+    return replace(part, reasons=(counted, *part.reasons))
+
+
+def _shared(plan: RoutingPlan, replicas: int) -> RoutingPlan:
+    """Return the plan for one of several replicas, each of which sends a target its part of what that completes."""
+    groups = tuple(
+        group.model_copy(
+            update={
+                "members": tuple(
+                    member.model_copy(update={"per_minute": max(1, member.per_minute // max(1, replicas))})
+                    if member.per_minute
+                    else member
+                    for member in group.members
+                )
+            }
+        )
+        for group in plan.groups
+    )
+    return plan.model_copy(update={"groups": groups})
 
 
 def without_part(proxy: LiveProxy, model: str, part: type_json, where: Place, operation: str) -> ProxyPart:
@@ -188,7 +221,7 @@ def _part(proxy: LiveProxy, merged: Merged, where: Place, title: str, operation:
     if not same and any(line.lstrip().startswith("#") for line in proxy.text.splitlines()):
         lost = f"The comments in ConfigMap {proxy.name} are lost; everything that LiteLLM reads stays."
         risks = (Risk(severity="warning", text=lost), *risks)
-    return ProxyPart(steps=(step, *restart), reasons=told, risks=risks, config=merged.config)
+    return ProxyPart(steps=(step, *restart), reasons=told, risks=risks)
 
 
 def _picked_up(

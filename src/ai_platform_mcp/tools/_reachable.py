@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ class Reachable:
     targets: tuple[Target, ...]
     left_out: tuple[str, ...]
     warnings: tuple[str, ...]
+    names: Mapping[str, str]
+    """What a target's server calls the model, where that is not the model's own name."""
 
 
 def service_of(url: str) -> tuple[str, str] | None:
@@ -55,7 +58,9 @@ async def reachable(readers: Readers, where: Place, facts: RoutingFacts, *, open
         else:
             kept.append(row.model_copy(update={"base_url": _openai(row)}) if openai else row)
     targets = by_address(facts.model_copy(update={"observed": tuple(kept)}))
-    return Reachable(targets, tuple(left_out), await _warnings(readers, where, targets))
+    # KServe's Hugging Face server answers under the name of its InferenceService
+    names = {row.name: row.name.rpartition("/")[2] for row in kept if row.kind == "InferenceService"}
+    return Reachable(targets, tuple(left_out), await _warnings(readers, where, targets), names)
 
 
 def _openai(row: Observed) -> str:

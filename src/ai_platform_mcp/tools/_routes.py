@@ -47,8 +47,8 @@ def proxy_of(
 ) -> type_json:
     """Return the configuration of one LiteLLM proxy that serves the models of all these plans.
 
-    ``served_names`` says, per model, what its servers call it where that differs; ``keys`` names, per target, the environment
-    variable with its key.
+    ``served_names`` says, per target, what its server calls the model where that differs; ``keys`` names, per target, the
+    environment variable with its key.
 
     Raises:
         InvalidInput: there is no plan; one has an error, each told with its code; two share a group's name; or their circuit
@@ -83,7 +83,7 @@ def _deployments(plan: RoutingPlan, names: Mapping[str, str], keys: Mapping[str,
                 group=group.name,
                 target=member.target,
                 routed_for=plan.model,
-                model=f"openai/{names.get(plan.model, plan.model)}",
+                model=f"openai/{names.get(member.target, plan.model)}",
                 api_base=member.base_url,
                 api_key_env=keys.get(member.target),
                 tier=member.tier,

@@ -89,7 +89,9 @@ class RouteModel:
         )
         proxy = None
         if world.proxy is not None:
-            proxy = proxy_part(world.proxy, plan, world.where, context.operation_id, force=params.force)
+            proxy = proxy_part(
+                world.proxy, plan, world.reach.names, world.where, context.operation_id, force=params.force
+            )
         routes = await attached(
             readers,
             world.where,
