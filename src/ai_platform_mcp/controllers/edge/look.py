@@ -116,7 +116,6 @@ class Looker:
         others = [row for row in self._known(rows) if metadata_of(row)["uid"] != metadata_of(live)["uid"]]
         number = succession.next_generation(live, others, marks)
         status = {**section(live, "status"), "generation": number}
-        status.pop("analysis", None)
         write = carry_out.status_write(live, status)
         return live if write is None else await self._sent(write, self._caches.rollouts)
 
