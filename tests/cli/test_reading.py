@@ -22,6 +22,11 @@ READS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "queues": (("gpu", "queues", "-n", "vision-dev"), "gpu-spot", {"kind", "columns", "rows"}),
     "edge": (("edge", "list", "--state", "offline"), "edge-ap-south-1-05", {"kind", "columns", "rows"}),
     "metrics": (("metrics", "query", "rps", "--model", "vision-v2"), "vision-v2", {"series", "unit"}),
+    "compared": (
+        ("metrics", "query", "--by", "target,version", "--model", "vision-v2", "--window", "30m"),
+        "newest sample",
+        {"columns", "rows", "units", "exporters"},
+    ),
     "promql": (
         ("metrics", "query", "--promql", 'sum(rate(request_predict_seconds_count{model="vision-v2"}[5m]))'),
         "promql",

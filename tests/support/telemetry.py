@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from ai_platform_mcp.sandbox.life.world import Conduct, Place
 from ai_platform_mcp.sandbox.prometheus.api import build_prometheus_app
 from ai_platform_mcp.sandbox.prometheus.world import MetricsWorld
 from ai_platform_mcp.tools.query_metrics import MetricsParams, QueryMetrics
-from prometheus_support import FixedClock, served
+from prometheus_support import NOW, FixedClock, served
 from support.in_memory import readers as in_memory
 
 MODEL, NAMESPACE = "vision-v3", "vision-prod"
@@ -105,8 +105,8 @@ def everywhere(version: str, nodes: Sequence[str] | None = None) -> dict[str, st
 
 
 @contextlib.contextmanager
-def open_fleet(folder: Path) -> Generator[Fleet]:
-    clock = FixedClock()
+def open_fleet(folder: Path, began: datetime = NOW) -> Generator[Fleet]:
+    clock = FixedClock(began)
     metrics = MetricsWorld(folder / "fleet.sqlite", clock, seed=11)
     signals = WorldSignals(metrics, {node.name: node for node in seed.metric_nodes()})
     with served(build_prometheus_app(metrics, clock)) as url:

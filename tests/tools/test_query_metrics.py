@@ -20,6 +20,13 @@ async def test_a_signal_says_value_unit_freshness_exporter_and_how_it_was_asked(
     assert 'model="vision-v2"' in answer.data["promql"]
 
 
+async def test_every_version_and_target_of_a_model_is_one_row_beside_the_others(platform: Platform):
+    answer = await platform.call("query_metrics", by="target,version", model="vision-v2")
+    assert answer.data["columns"][:6] == ["target", "version", "rps", "error_percent", "p50_ms", "p95_ms"]
+    assert ["cloud", "4"] in [row[:2] for row in answer.data["rows"]]
+    assert set(answer.data["exporters"].values()) == {"http"}
+
+
 async def test_over_time_a_series_is_a_summary_and_its_points_only_on_request(platform: Platform):
     arguments = {"signal": "e2e_p95", "model": "vision-v2", "window": "6h", "step": "15m"}
     summary = (await platform.call("query_metrics", **arguments)).data["series"][0]

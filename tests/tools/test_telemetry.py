@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from ai_platform_mcp.adapters.prometheus.client import PrometheusClient
+from ai_platform_mcp.adapters.prometheus.reader import PrometheusMetrics
 from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.rows import MetricScope
 from ai_platform_mcp.domain.text import json_tokens, tokens
 from ai_platform_mcp.sandbox.life.world import Conduct
+from ai_platform_mcp.sandbox.prometheus.api import build_prometheus_app
+from ai_platform_mcp.tools._signals import p95_ms
+from prometheus_support import NOW_MS, FixedClock, ListSource, labelled, real_prometheus, served
+from real_targets import on
 from support.telemetry import EDGE, MODEL, NAMESPACE, Fleet, everywhere, open_fleet, rows_of
 
 GONE, BAD = "edge-eu-west-3-02", Conduct(error_share=0.2, slower=4.0)
@@ -55,7 +65,7 @@ async def test_a_bad_release_shows_in_its_own_row_and_not_in_the_others(fleet: F
 
 
 async def test_a_silent_node_is_named_with_its_age_and_is_never_a_zero(fleet: Fleet):
-    for by in ("site", "target", "node", "version", "region"):
+    for by in ("site", "version"):
         answer = await fleet.ask(by=by, model=MODEL)
         told = answer.data["silent"]
         assert (told["expected"], told["silent"]) == (47, 1)
@@ -127,11 +137,86 @@ async def test_a_tenant_sees_neither_rows_nor_silent_nodes_of_another_tenants_mo
     bound = {"tenant": {"team": "{team}"}}
     own = await fleet.ask(by="site", model=MODEL, readers=fleet.readers(**bound))
     assert len(rows_of(own)) == 12 and own.data["silent"]["silent"] == 1
-    for by in ("site", "target", "node"):
+    for by in ("site", "node"):
         other = await fleet.ask(by=by, model=MODEL, team="nlp", readers=fleet.readers(**bound))
         assert other.data["rows"] == [] and "silent" not in other.data
         assert "us-south" not in other.text and "edge-" not in other.text
         assert other.data["absence"]
+
+
+@on("prometheus")
+async def test_a_real_prometheus_gives_the_same_table(tmp_path: Path):
+    """Its present is the machine's, so the samples end there too, and what slides on meanwhile may differ by a little."""
+    with open_fleet(tmp_path / "ours", datetime.now(UTC) - timedelta(minutes=20)) as fleet:
+        nodes = FIRST[:3]
+        await fleet.step(everywhere("4", nodes), {"4": 1.0}, minutes=12)
+        fleet.away = frozenset({nodes[0]})
+        await fleet.step(everywhere("4", nodes), {"4": 0.5, "5": 0.5}, {"5": BAD}, minutes=8)
+        now, world = fleet.metrics.now_ms(), fleet.metrics
+        rows = {labels: found for labels in world.series((), 0, now) if (found := world.samples(labels, 0, now))}
+        with real_prometheus(tmp_path, rows) as url:
+            for by in ("target,version", "node"):
+                mine = await fleet.ask(by=by, model=MODEL, window="20m")
+                real = replace(fleet.readers(), metrics=fleet.store(url))
+                theirs = await fleet.ask(by=by, model=MODEL, window="20m", readers=real)
+                assert mine.data["columns"] == theirs.data["columns"] and mine.data["promql"] == theirs.data["promql"]
+                assert mine.data["silent"]["silent"] == theirs.data["silent"]["silent"] == 1
+                assert [row["node"] for row in theirs.data["silent"]["nodes"]] == [nodes[0]]
+                for one, other in zip(rows_of(mine), rows_of(theirs), strict=True):
+                    for column, value in one.items():
+                        near = value if isinstance(value, str | bool) else pytest.approx(value, rel=0.2, abs=60)
+                        assert other[column] == near, (by, column)
+
+
+async def test_cloud_and_edge_measured_by_different_exporters_are_both_there_and_it_is_said():
+    grid = range(NOW_MS - HOUR * 1000, NOW_MS + 1, 15_000)
+    cloud = {"model": MODEL, "version": "4", "target": "cloud", "http_response_status_code": "200"}
+    edge = {**cloud, "target": "edge", "node": "edge-1", "site": "s1", "region": "r1"}
+    rows = {
+        labelled("kn_serving_invocation_duration_seconds_count", **cloud): [
+            (m, float(i * 30)) for i, m in enumerate(grid)
+        ],
+        labelled("request_predict_seconds_count", **edge): [(m, float(i * 15)) for i, m in enumerate(grid)],
+    }
+    with served(build_prometheus_app(ListSource(rows), FixedClock())) as url:
+        store = PrometheusMetrics(PrometheusClient(url, seconds=20), FixedClock(), seconds=20)
+        for by in ((), ("target",), ("version",)):
+            answer = await store.signal("rps", MetricScope(model=MODEL), window_seconds=HOUR, by=by)
+            found = {row.labels["target"]: row.points[0].value for row in answer.series}
+            assert found == pytest.approx({"cloud": 2.0, "edge": 1.0}, rel=0.01)
+            assert answer.backend == "knative, kserve"
+            assert any("different exporters" in note for note in answer.notes)
+        only = await store.signal("rps", MetricScope(model=MODEL, target="cloud"), window_seconds=HOUR)
+        assert [row.labels["target"] for row in only.series] == ["cloud"]
+        await store.aclose()
+
+
+async def test_which_metrics_exist_is_asked_once_for_a_while(fleet: Fleet, monkeypatch: pytest.MonkeyPatch):
+    store = fleet.store()
+    asked: list[object] = []
+    names = PrometheusClient.names
+
+    async def counted(self: PrometheusClient, *given: Any) -> frozenset[str]:
+        asked.append(given)
+        return await names(self, *given)
+
+    monkeypatch.setattr(PrometheusClient, "names", counted)
+    for _ in range(3):
+        answer = await store.promql("nobody_exports_this_total", MetricScope(), window_seconds=HOUR)
+        assert "not exported" in answer.absence
+    assert len(asked) == 1
+    before, fleet.clock.moment = fleet.clock.moment, fleet.clock.moment + timedelta(minutes=1)
+    await store.promql("nobody_exports_this_total", MetricScope(), window_seconds=HOUR)
+    fleet.clock.moment = before
+    assert len(asked) == 2
+    await store.aclose()
+
+
+async def test_what_a_plan_reads_of_metrics_is_the_callers_where_metrics_are_bound_to_teams(fleet: Fleet):
+    bound = fleet.readers(tenant={"team": "{team}"})
+    own, other = (Principal(id="local:x", kind="agent", team=team, roles=("developer",)) for team in ("vision", "nlp"))
+    assert await p95_ms(bound, own, MODEL, "edge") is not None
+    assert await p95_ms(bound, other, MODEL, "edge") is None
 
 
 @pytest.mark.parametrize(
