@@ -13,10 +13,11 @@ Mode = Literal["answers", "hangs", "limited"]
 
 
 class ModelServer:
-    """One server. ``calls`` counts what reached it."""
+    """One server. ``calls`` counts what reached it, ``heard`` keeps the messages of each request that it read."""
 
     def __init__(self, name: str, mode: Mode) -> None:
         self.name, self.mode, self.calls = name, mode, 0
+        self.heard: list[list[dict[str, str]]] = []
         self.let_go = threading.Event()
         outer = self
 
@@ -24,7 +25,8 @@ class ModelServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
+                outer.heard.append(asked.get("messages", []))
                 outer.calls += 1
                 if outer.mode == "hangs":
                     outer.let_go.wait(60)

@@ -21,6 +21,7 @@ from ai_platform_mcp.domain.routing.facts import Request, Slo
 from ai_platform_mcp.domain.routing.observed import Observed, RoutingFacts, Source
 from ai_platform_mcp.domain.targets import allowed_region
 from ai_platform_mcp.domain.versions import format_of
+from ai_platform_mcp.manifests import llm
 from ai_platform_mcp.tools._routing_places import FILE, Around, cloud_places, edge_places, speaking
 from ai_platform_mcp.tools._routing_signals import Asked, measure, of_model
 
@@ -86,8 +87,9 @@ async def read_routing_facts(
     facts = RoutingFacts(
         model=model,
         window_seconds=around.window_seconds,
-        observed=tuple(speaking(row) for row in observed) if registered.speaks else tuple(observed),
+        observed=tuple(speaking(row) if registered.speaks or row.kind == llm.KIND else row for row in observed),
         basis=around.tariff.basis,
+        language=registered.speaks or any(row.kind == llm.KIND for row in observed),
         **of_model(asked),
     )
     facts = _resident(_promised(facts, around, slo_seconds), around, registered, problems)

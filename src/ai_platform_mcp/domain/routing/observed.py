@@ -175,6 +175,8 @@ class RoutingFacts(Value):
     slo: Slo | None = None
     residency: tuple[str, ...] = ()
     """Prefixes of the regions where requests may be processed; empty is anywhere."""
+    language: bool = False
+    """Whether it is a language model: its servers hold prefixes of conversations."""
     typical: Request = Request()
     """The mean request of the window: its lengths, where they are measured, and where it may go."""
     fallbacks: dict[str, float] | None = None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ai_platform_mcp.domain.routing.conversations import between, stays
 from ai_platform_mcp.domain.routing.decide import Choice, decide
 from ai_platform_mcp.domain.routing.facts import Slo, Target
 from ai_platform_mcp.domain.routing.observed import Observed, RoutingFacts, Source, latency_of
@@ -31,6 +32,7 @@ def status(facts: RoutingFacts) -> dict[str, Any]:
         "savings": _savings(worth(facts)),
         "fallbacks": _fallbacks(facts, total),
         "decisions": decisions(facts),
+        "conversations": _conversations(facts),
     }
     if len(edge) > 1:
         told = sorted(edge, key=lambda row: (_fine(row), row.name))[:MOST_SITES]
@@ -126,6 +128,13 @@ def _fallbacks(facts: RoutingFacts, total: float) -> dict[str, Any]:
         body["objectives_missed"] = round(facts.slo_violations)
     source = facts.sources.get("fallbacks", Source())
     return {**body, "age_seconds": source.age_seconds} if source.age_seconds is not None else body
+
+
+def _conversations(facts: RoutingFacts) -> list[dict[str, str]]:
+    """Return how conversations stay with their endpoints; nothing for a model that keeps nothing between requests."""
+    rows = [row.model_dump() for row in stays(facts)]
+    told = between(facts)
+    return [*rows, {"target": "", "by": "gateway", "hint": told}] if told else rows
 
 
 # --- where a request goes now ---------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def lines(data: dict[str, Any]) -> list[str]:
     told += _sites(data)
     told += _decisions(data)
     told += _sizing(data.get("sizing"))
-    told += [f"Conversations: {row}" for row in data.get("affinity", [])]
+    told += _conversations(data["conversations"])
     return [*told, *_unknown(data), *(f"Note: {note}" for note in data["notes"])]
 
 
@@ -166,6 +166,15 @@ def _sizing(sizing: dict[str, Any] | None) -> Iterator[str]:
     yield f"Right-sizing by {sizing['measured']}:"
     yield from (f"  {row}" for row in sizing["reasons"])
     yield from (f"  left out: {row}" for row in sizing["left_out"])
+
+
+def _conversations(rows: Sequence[dict[str, str]]) -> Iterator[str]:
+    if rows:
+        yield "Conversations:"
+    for row in rows:
+        yield f"  {row['target']}: {row['hint']}" if row["target"] else f"  {row['hint']}"
+        if "lost" in row:
+            yield f"    if it is lost: {row['lost']}"
 
 
 def _unknown(data: dict[str, Any]) -> Iterator[str]:
