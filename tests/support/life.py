@@ -13,7 +13,7 @@ from ai_platform_mcp.sandbox import seed
 from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.kube.store import Store, open_store
 from ai_platform_mcp.sandbox.life import cycle
-from ai_platform_mcp.sandbox.life.world import Place, World
+from ai_platform_mcp.sandbox.life.world import Conduct, Place, World
 
 KUEUE = "kueue.x-k8s.io/v1beta2"
 Json = dict[str, Any]
@@ -37,6 +37,7 @@ class Told:
 
     def __init__(self) -> None:
         self.serving: dict[Place, dict[str, float]] = {}
+        self.conduct: dict[Place, dict[str, Conduct]] = {}
         self.queues: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.nodes: dict[str, bool] = {}
         self._next: dict[Place, dict[str, float]] = {}
@@ -44,7 +45,8 @@ class Told:
     def begin(self) -> None:
         self._next = {}
 
-    def serves(self, place: Place, shares: Mapping[str, float]) -> None:
+    def serves(self, place: Place, shares: Mapping[str, float], conduct: Mapping[str, Conduct] | None = None) -> None:
+        self.conduct[place] = dict(conduct or {})
         self._next[place] = {version: round(share, 6) for version, share in shares.items() if share > 0}
 
     def keeps(self, place: Place) -> None:

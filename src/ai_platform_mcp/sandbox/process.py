@@ -59,6 +59,11 @@ def kubeconfig_file(state_dir: Path) -> Path:
     return state_dir / "kubeconfig"
 
 
+def controller_kubeconfig_file(state_dir: Path) -> Path:
+    """The kubeconfig of the controller that runs beside the sandbox, with its own rights."""
+    return state_dir / "controller.kubeconfig"
+
+
 def mlflow_uri(state_dir: Path) -> str:
     """The registry's SQL store."""
     return f"sqlite:///{state_dir / 'mlflow.sqlite'}"
@@ -198,6 +203,7 @@ OURS = (
     "mlflow.sqlite",
     "journal.sqlite",
     "kubeconfig",
+    "controller.kubeconfig",
     "ports.json",
     "registry.lock",
     "sandbox.log",

@@ -206,7 +206,7 @@ def services() -> Iterator[Json]:
     members = {site: sum(1 for _, other, _ in edge_places() if other == site) for site in sites}
     data = {
         site: json.dumps(
-            {"region": region, "minimum_healthy": -(-members[site] * 6 // 10), "maintenance_window_utc": "02:00-05:00"}
+            {"region": region, "minimum_healthy": -(-members[site] * 6 // 10), "maintenance_window_utc": "00:00-24:00"}
         )
         for site, region in sites.items()
     }

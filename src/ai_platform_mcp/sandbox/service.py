@@ -1,4 +1,4 @@
-"""Everything the sandbox serves, in one process: the Kubernetes API, the metrics API, and the life in them."""
+"""Everything the sandbox serves: the Kubernetes API, the metrics API, the life in them, and a controller process beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 from starlette.applications import Starlette
 
 from ai_platform_mcp.sandbox import process, seed
+from ai_platform_mcp.sandbox.controlling import Surroundings, control
 from ai_platform_mcp.sandbox.kube.access import Access
 from ai_platform_mcp.sandbox.kube.app import build_kube_app
 from ai_platform_mcp.sandbox.kube.clock import WallClock, stamp
@@ -113,13 +115,24 @@ async def _serve(state_dir: Path, speed: float, stopping: Stopping) -> None:
             for server in servers.values():
                 await server.up.wait()
             group.start_soon(live, world)
+            surroundings = Surroundings(
+                state_dir, urls["kubernetes"], urls["prometheus"], certificate.authority_pem, speed
+            )
+            rollouts = anyio.CancelScope()
+            group.start_soon(_within, rollouts, control, store, access, surroundings)
             stopping.started = True
             _tell(state_dir, urls, stamp(clock.now()), speed)
             await stopping.asked.wait()
             process.status_file(state_dir).unlink(missing_ok=True)
+            rollouts.cancel()  # before its API goes, which it would otherwise ask again and again
             store.storage.end_watches()
             await _stop(list(servers.values()))
             group.cancel_scope.cancel()
+
+
+async def _within(scope: anyio.CancelScope, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    with scope:
+        await work(*arguments)
 
 
 async def _furnish(state_dir: Path, store: Store, clock: WallClock) -> tuple[Certificate, MetricsWorld]:

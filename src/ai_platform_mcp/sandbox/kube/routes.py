@@ -22,6 +22,8 @@ class Target:
     namespace: str | None
     name: str
     subresource: str
+    selected: str = ""
+    """The one name that a list's or watch's field selector asks for: a role may grant by that name."""
 
     @property
     def home(self) -> str:
@@ -32,7 +34,7 @@ class Target:
         """The target as the authorizer sees it."""
         resource = self.resource
         where = self.name if resource.bucket == "namespaces" else self.home
-        return Attributes(self.verb, resource.group, resource.plural, self.subresource, where, self.name)
+        return Attributes(self.verb, resource.group, resource.plural, self.subresource, where, self.name or self.selected)
 
 
 def target(registry: Registry, request: Request) -> Target:
@@ -54,7 +56,17 @@ def target(registry: Registry, request: Request) -> Target:
     name, subresource = (*rest[1:], "", "")[:2]
     if subresource and subresource not in resource.subresources:
         raise no_such_path()
-    return _checked(Target(_verb(request, name), resource, namespace, name, subresource))
+    chosen = "" if name else _selected(request.query_params.get("fieldSelector", ""))
+    return _checked(Target(_verb(request, name), resource, namespace, name, subresource, chosen))
+
+
+def _selected(text: str) -> str:
+    """The name in a field selector (apiserver RequestInfoFactory: an exact ``metadata.name`` becomes the request's name)."""
+    for part in text.split(","):
+        field, _, value = part.replace("==", "=").partition("=")
+        if field.strip() == "metadata.name":
+            return value.strip()
+    return ""
 
 
 def _verb(request: Request, name: str) -> str:

@@ -12,7 +12,7 @@ from ai_platform_mcp.sandbox.life.world import World
 log = logging.getLogger(__name__)
 
 STEPS = (queueing.step, training.step, serving.step, pods.step, edge.step)
-PAUSE_SECONDS = 0.4
+PAUSE_SECONDS = 0.2
 
 
 async def step(world: World) -> None:

@@ -37,7 +37,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from ai_platform_mcp.sandbox.life.release import MODEL, VERSION
-from ai_platform_mcp.sandbox.life.world import Json, annotations_of, labels_of
+from ai_platform_mcp.sandbox.life.world import Json, World, annotations_of, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +144,12 @@ class Faults:
         labels = labels_of(pod)
         model, version = labels.get(MODEL, ""), labels.get(VERSION, "")
         return [fault for fault in here if fault.concerns(model, version)]
+
+
+async def faults_of(world: World, fleet: Iterable[Json]) -> Faults:
+    """Return everything that is wrong now."""
+    config = await world.store.find("v1", "ConfigMap", EVERYWHERE[1], EVERYWHERE[0])
+    return Faults(fleet, (config or {}).get("data") or {})
 
 
 def first(faults: Sequence[Fault], kind: str) -> Fault | None:

@@ -10,7 +10,7 @@ from collections import Counter
 from ai_platform_mcp.sandbox.kube.disruption import budget_status
 from ai_platform_mcp.sandbox.life import daemons, nodes
 from ai_platform_mcp.sandbox.life.crowd import report, see, together
-from ai_platform_mcp.sandbox.life.faults import EVERYWHERE, Faults
+from ai_platform_mcp.sandbox.life.faults import faults_of
 from ai_platform_mcp.sandbox.life.kubelet import takes_time
 from ai_platform_mcp.sandbox.life.placing import Placement, at_once, pod_of, ready
 from ai_platform_mcp.sandbox.life.world import Json, World, condition, holds, owned_by, owner, with_condition
@@ -29,9 +29,7 @@ async def step(world: World) -> None:
     pods = see(world, "v1", "Pod")
     sets = await world.all(APPS, "ReplicaSet")
     await world.each(await world.all(APPS, "Deployment"), lambda row: _deployment(world, row, sets, fleet, pods))
-    config = await world.store.find("v1", "ConfigMap", EVERYWHERE[1], EVERYWHERE[0])
-    faults = Faults(fleet, (config or {}).get("data") or {})
-    await daemons.step(world, fleet, see(world, "v1", "Pod"), faults)
+    await daemons.step(world, fleet, see(world, "v1", "Pod"), await faults_of(world, fleet))
     await world.each(await world.all("policy/v1", "PodDisruptionBudget"), lambda row: _budget(world, row))
 
 
