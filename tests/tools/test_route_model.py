@@ -177,6 +177,10 @@ async def test_what_others_wrote_is_theirs_unless_taken_by_force(with_gateway: P
     }
     await put(platform, holding(f"# by hand\n{yaml.safe_dump(other)}"))
     planned = await route(platform)
+    (shown,) = [row for row in planned.data["steps"][0]["changes"] if row["path"] == "/data/config.yaml"]
+    assert "+- model_name: vision-v2" in shown["lines"] and "-# by hand" in shown["lines"]
+    assert not any("theirs" in line for line in shown["lines"])  # what stays is not told anew
+    assert "        +- model_name: vision-v2\n" in planned.text
     done = await route(platform, mode="apply")
     assert done.data["status"] == "applied", done.text
     assert "The comments in ConfigMap gateway-config are lost" in str(planned.data["risks"])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from ai_platform_mcp.core.decision import Decision
 from ai_platform_mcp.core.errors import Denied
-from ai_platform_mcp.core.plan import AnyStep, Plan, Target
+from ai_platform_mcp.core.plan import AnyStep, Change, Plan, Target
 from ai_platform_mcp.core.ports import PolicyEngine
 from ai_platform_mcp.core.records import ApprovalRecord, Operation
 
 MAX_STEPS_SHOWN = 12
 MAX_CHANGES_SHOWN = 12
+LONG_TEXT = 600
+"""Characters of a text before and after its change, beyond which only the lines that differ are shown."""
+MOST_COMPARED = 200_000
+"""Characters that are compared line by line: beyond, comparing would hold up other calls."""
+MAX_LINES_SHOWN = 30
+MAX_LINE = 160
 
 
 def plan_data(plan: Plan, decision: Decision, policy: PolicyEngine) -> dict[str, Any]:
@@ -53,11 +60,25 @@ def _step(step: AnyStep) -> dict[str, Any]:
     if step.diff is not None:
         row["action"] = step.diff.action
         if step.diff.action == "update":
-            row["changes"] = [change.model_dump() for change in step.diff.changes[:MAX_CHANGES_SHOWN]]
+            row["changes"] = [_change(change) for change in step.diff.changes[:MAX_CHANGES_SHOWN]]
         hidden = step.diff.omitted + max(0, len(step.diff.changes) - MAX_CHANGES_SHOWN)
         if hidden and step.diff.action == "update":
             row["omitted_changes"] = hidden
     return row
+
+
+def _change(change: Change) -> dict[str, Any]:
+    """Return one changed field; of a long text the lines that differ, for the whole of it twice is nothing to read."""
+    texts = [text or "" for text in (change.before, change.after) if text is None or isinstance(text, str)]
+    length = sum(map(len, texts))
+    if len(texts) < 2 or length <= LONG_TEXT:
+        return change.model_dump()
+    if length > MOST_COMPARED:
+        return {"path": change.path, "lines": [f"({len(texts[0])} → {len(texts[1])} characters: too long to compare)"]}
+    compared = difflib.unified_diff(texts[0].splitlines(), texts[1].splitlines(), lineterm="", n=0)
+    lines = [line for line in list(compared)[2:] if not line.startswith("@@")]
+    shown: dict[str, Any] = {"path": change.path, "lines": [line[:MAX_LINE] for line in lines[:MAX_LINES_SHOWN]]}
+    return shown | ({"omitted_lines": len(lines) - MAX_LINES_SHOWN} if len(lines) > MAX_LINES_SHOWN else {})
 
 
 def decision_data(decision: Decision, policy: PolicyEngine) -> dict[str, Any]:

@@ -43,9 +43,7 @@ def _plan_lines(data: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for step in data["steps"]:
         lines.append(f"  {step['id']} {step.get('action', 'do')}: {step['title']}")
-        lines += [
-            f"      {row['path']}: {_short(row['before'])} → {_short(row['after'])}" for row in step.get("changes", [])
-        ]
+        lines += [line for row in step.get("changes", []) for line in _changed(row)]
         if step.get("omitted_changes"):
             lines.append(f"      … {step['omitted_changes']} more changed fields")
     if data.get("omitted_steps"):
@@ -63,6 +61,14 @@ def _plan_lines(data: dict[str, Any]) -> list[str]:
     for row in decision.get("warnings", []):
         lines.append(f"  warning {row['code']}: {row['text']}")
     return lines
+
+
+def _changed(row: dict[str, Any]) -> list[str]:
+    """Say how one field changes; of a long text, line by line."""
+    if "lines" not in row:
+        return [f"      {row['path']}: {_short(row['before'])} → {_short(row['after'])}"]
+    more = [f"        … {row['omitted_lines']} more lines"] if row.get("omitted_lines") else []
+    return [f"      {row['path']}:", *(f"        {line}" for line in row["lines"]), *more]
 
 
 def _next_lines(data: dict[str, Any]) -> list[str]:
