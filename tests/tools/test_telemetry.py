@@ -19,6 +19,7 @@ from ai_platform_mcp.core.rows import MetricScope
 from ai_platform_mcp.domain.text import json_tokens, tokens
 from ai_platform_mcp.sandbox.life.world import Conduct
 from ai_platform_mcp.sandbox.prometheus.api import build_prometheus_app
+from ai_platform_mcp.sandbox.prometheus.model import LabelSet, Sample
 from ai_platform_mcp.tools._signals import p95_ms
 from prometheus_support import NOW_MS, FixedClock, ListSource, labelled, real_prometheus, served
 from real_targets import on
@@ -188,6 +189,43 @@ async def test_cloud_and_edge_measured_by_different_exporters_are_both_there_and
             assert any("different exporters" in note for note in answer.notes)
         only = await store.signal("rps", MetricScope(model=MODEL, target="cloud"), window_seconds=HOUR)
         assert [row.labels["target"] for row in only.series] == ["cloud"]
+        await store.aclose()
+
+
+@pytest.mark.parametrize("exporter", ["istio", "triton"])
+async def test_a_mesh_and_triton_answer_where_nothing_nearer_does(exporter: str):
+    grid = list(enumerate(range(NOW_MS - HOUR * 1000, NOW_MS + 1, 15_000)))
+    who = {"model": MODEL, "version": "4", "target": "edge", "node": "edge-1", "site": "s1", "region": "r1"}
+
+    def counter(name: str, per_scrape: int, **labels: str) -> dict[LabelSet, list[Sample]]:
+        return {labelled(name, **who, **labels): [(moment, float(index * per_scrape)) for index, moment in grid]}
+
+    if exporter == "triton":
+        rows = counter("nv_inference_request_success", 27) | counter("nv_inference_request_failure", 3)
+    else:
+        rows = {
+            key: row
+            for reporter in ("source", "destination")
+            for part in (
+                counter("istio_requests_total", 27, reporter=reporter, response_code="200"),
+                counter("istio_requests_total", 3, reporter=reporter, response_code="503"),
+                counter("istio_request_duration_milliseconds_count", 30, reporter=reporter),
+                counter("istio_request_duration_milliseconds_bucket", 0, reporter=reporter, le="50"),
+                counter("istio_request_duration_milliseconds_bucket", 30, reporter=reporter, le="100"),
+                counter("istio_request_duration_milliseconds_bucket", 30, reporter=reporter, le="+Inf"),
+            )
+            for key, row in part.items()
+        }
+    with served(build_prometheus_app(ListSource(rows), FixedClock())) as url:
+        store = PrometheusMetrics(PrometheusClient(url, seconds=20), FixedClock(), seconds=20)
+        for signal, expected in (("rps", 2.0), ("error_rate", 0.1), ("e2e_p50", 0.075)):
+            answer = await store.signal(signal, MetricScope(model=MODEL), window_seconds=HOUR, by=["site"])
+            if exporter == "triton" and signal == "e2e_p50":
+                assert answer.series == () and answer.absence.startswith("not exported")
+                continue
+            (row,) = answer.series
+            assert answer.backend == exporter and row.labels["site"] == "s1"
+            assert row.points[0].value == pytest.approx(expected, rel=0.01)
         await store.aclose()
 
 

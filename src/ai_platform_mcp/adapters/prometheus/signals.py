@@ -13,8 +13,8 @@ from ai_platform_mcp.adapters.prometheus.backends import SERVING as _SERVING
 from ai_platform_mcp.adapters.prometheus.backends import Backend, Signal
 
 
-def _p95(bucket: str, extra: str = "", q: str = "0.95") -> str:
-    return f"histogram_quantile({q}, sum by ($by, le) (rate({bucket}{{{extra}$sel}}[$range])))"
+def _p95(bucket: str, extra: str = "", q: str = "0.95", unit: str = "") -> str:
+    return f"histogram_quantile({q}, sum by ($by, le) (rate({bucket}{{{extra}$sel}}[$range]))){unit}"
 
 
 def _ratio(part: str, whole: str) -> str:
@@ -31,6 +31,10 @@ _MODEL = "model, version, target"
 _KN = "kn_serving_invocation_duration_seconds"
 _HTTP = "http_server_request_duration_seconds"
 """OpenTelemetry's name for what an HTTP server sees of its requests: the same in every pod, in the cloud and at the edge."""
+_MESH, _RECEIVED = "istio_requests_total", 'reporter="destination",'
+"""A mesh counts a request on both sides: those that the destination reports are each counted once."""
+_MESH_NOTE = "As the mesh's sidecar sees it."
+_TRITON = "nv_inference_request_success"
 _GPU: dict[str, str] = {"node": "node", "namespace": "namespace"}
 _QUEUE: dict[str, str] = {"queue": "cluster_queue"}
 _VLLM_COUNT = "vllm:e2e_request_latency_seconds_count"
@@ -57,9 +61,21 @@ def _latency(q: str) -> tuple[Backend, ...]:
         one("epp", "inference_objective_request_duration_seconds"),
         one("knative", _KN),
         one("kserve", "request_predict_seconds", _EDGE, predict),
+        Backend(
+            "istio",
+            "istio_request_duration_milliseconds_count",
+            _p95("istio_request_duration_milliseconds_bucket", _RECEIVED, q, " / 1000"),
+            _MODEL,
+            _EDGE,
+            note=_MESH_NOTE,
+        ),
         one("litellm", _LL_SECONDS, _EDGE, "As the router sees it, its own overhead included."),
     )
 
+
+_SUCCEEDED = _rate(_TRITON)
+_FAILED = _rate("nv_inference_request_failure")
+"""Triton exports both counters of a model from the start."""
 
 _ERRORS = (
     Backend(
@@ -82,6 +98,21 @@ _ERRORS = (
         _MODEL,
     ),
     Backend(
+        "istio",
+        _MESH,
+        _ratio(f'{_MESH}{{response_code=~"5..",{_RECEIVED}$sel}}', f"{_MESH}{{{_RECEIVED}$sel}}"),
+        _MODEL,
+        _EDGE,
+        note=_MESH_NOTE,
+    ),
+    Backend(
+        "triton",
+        _TRITON,
+        f"{_FAILED} / ({_FAILED} + {_SUCCEEDED})",
+        _MODEL,
+        _EDGE,
+    ),
+    Backend(
         "litellm",
         _LL_TOTAL,
         _ratio("litellm_deployment_failure_responses_total{$sel}", f"{_LL_TOTAL}{{$sel}}"),
@@ -97,6 +128,8 @@ _REQUESTS = (
     Backend("epp", "inference_objective_request_total", _rate("inference_objective_request_total"), _MODEL),
     Backend("vllm", _VLLM_COUNT, _rate(_VLLM_COUNT), _MODEL, _EDGE),
     Backend("kserve", "request_predict_seconds_count", _rate("request_predict_seconds_count"), _MODEL, _EDGE),
+    Backend("istio", _MESH, f"sum by ($by) (rate({_MESH}{{{_RECEIVED}$sel}}[$range]))", _MODEL, _EDGE, note=_MESH_NOTE),
+    Backend("triton", _TRITON, f"{_SUCCEEDED} + {_FAILED}", _MODEL, _EDGE),
     Backend("litellm", _LL_TOTAL, _rate(_LL_TOTAL), _MODEL, _EDGE),
 )
 
