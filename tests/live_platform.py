@@ -78,6 +78,15 @@ async def open_platform(status: process.Status, folder: Path, *, in_window: bool
         await app.aclose()
 
 
+def tag_run(status: process.Status, run: str, tags: dict[str, str]) -> None:
+    """Set tags of a run the way its training would."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=status.mlflow_uri, registry_uri=status.mlflow_uri)
+    for key, value in tags.items():
+        client.set_tag(run, key, value)
+
+
 def tag_models(status: process.Status, tags: dict[str, dict[str, str]]) -> None:
     """Set tags of registered models the way a person would: with MLflow's own client."""
     from mlflow.tracking import MlflowClient

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound
-from live_platform import Platform
+from ai_platform_mcp.sandbox import process
+from live_platform import Platform, tag_run
 
 CANDIDATE = {"model": "vision-v3", "thresholds": ["accuracy>=0.9"]}
 
@@ -37,6 +38,22 @@ async def test_the_newest_finished_run_becomes_a_version_with_its_evidence(platf
     assert run is not None and run.ended is not None
     assert gate["evaluated_at"][:16] == run.ended.isoformat()[:16], "a verdict is as old as the measurement"
     assert gate["dataset_digest"] == run.datasets[0].rpartition("@")[2]
+
+
+async def test_golden_inputs_that_the_run_names_are_carried_over(platform: Platform, sandbox: process.Status):
+    (run, *_) = await platform.readers.registry.runs(experiment="vision-v3", limit=1)
+    said = {
+        "aiplatform.golden_inputs": "oci://r.example/golden:3",
+        "aiplatform.golden_inputs_digest": "sha256:" + "9" * 64,
+    }
+    tag_run(sandbox, run.run_id, said)
+    arguments = {**CANDIDATE, "format": "onnx", "description": "with golden inputs"}
+    answer = await platform.call("register_model", **arguments, mode="apply")
+    assert answer.data["status"] == "applied", answer.text
+    model = await platform.readers.registry.model("vision-v3")
+    assert model is not None and model.latest is not None
+    version = await platform.readers.registry.version("vision-v3", model.latest)
+    assert version is not None and said.items() <= version.tags.items()
 
 
 async def test_the_same_registration_twice_makes_one_version(platform: Platform):
