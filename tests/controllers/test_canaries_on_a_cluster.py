@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
-from itertools import count
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,35 @@ ERRORS = {"checks": [{"check": "errors"}], "minSamples": 10, "waitSeconds": 2}
 MODES = pytest.mark.parametrize("mode", ["Knative", "Standard"])
 
 
+@dataclass(frozen=True)
+class Scenario:
+    """A service with version 1, version 2 at its first step, and what becomes of it."""
+
+    mode: str = "Knative"
+    percent: int = 10
+    bad: int | None = 0
+    never_ready: bool = False
+    marks: Json = field(default_factory=dict)
+    spec: Json = field(default_factory=dict)
+
+
+GREEN = {"strategy": "BlueGreen", "steps": [{"percent": 0, "holdSeconds": 1}], "keepSeconds": 1, "analysis": ERRORS}
+FLUX = "kustomize.toolkit.fluxcd.io"
+SCENARIOS = {
+    "good-knative": Scenario(spec={"analysis": ERRORS}),
+    "good-standard": Scenario("Standard", spec={"analysis": ERRORS}),
+    "bad-knative": Scenario(bad=300, spec={"analysis": ERRORS}),
+    "bad-standard": Scenario("Standard", bad=300, spec={"analysis": ERRORS}),
+    "green-knative": Scenario(percent=0, spec=GREEN),
+    "green-standard": Scenario("Standard", percent=0, spec=GREEN),
+    "unmeasured": Scenario(bad=None, spec={"analysis": ERRORS}),
+    "late": Scenario("Standard", never_ready=True, spec={"progressDeadlineSeconds": 1}),
+    "topped": Scenario(spec={"steps": [{"percent": 10, "holdSeconds": 600}]}),
+    "kept": Scenario(marks={f"{FLUX}/name": "apps", f"{FLUX}/namespace": "flux-system"}),
+}
+"""All of them go on side by side."""
+
+
 class Measured:
     """A metrics store: ``bad`` says how many of 1,000 calls to a model's version 2 failed; None where nothing is counted."""
 
@@ -49,17 +78,21 @@ class Cloud:
 
     def __init__(self, server: Server):
         self.server, self.actor, self.measured = server, KserveActor(server, NAMESPACE), Measured()
-        self._numbers = count(1)
 
-    def service(self, mode: str, *, percent: int = 10, marks: Json | None = None) -> str:
-        """Let version 1 serve, and deploy version 2 at its first step as plans do."""
-        name, path = f"m{next(self._numbers)}", self.actor.path
-        self.server.apply(
-            f"{path}/{name}", self.manifest(name, mode, "1", {"predictor": STABLE_PREDICTOR}), "ai-platform-mcp"
-        )
-        until(lambda: self._ready(name), f"{name} serves")
-        self.server.apply(f"{path}/{name}", self._second(name, mode, percent, marks or {}), "ai-platform-mcp")
-        return name
+    def begin(self, scenarios: dict[str, Scenario]) -> None:
+        """Let version 1 of every service serve, deploy version 2 at its first step as plans do, and the rollouts beside."""
+        for name, row in scenarios.items():
+            first = self.manifest(name, row.mode, "1", {"predictor": STABLE_PREDICTOR})
+            self.server.apply(f"{self.actor.path}/{name}", first, "ai-platform-mcp")
+        for name in scenarios:
+            until(lambda name=name: self.ready_answers(name) == {"1": 100}, f"{name} serves")
+        for name, row in scenarios.items():
+            self.measured.bad[name] = row.bad
+            if row.never_ready:
+                self.actor.never_ready.add(name)
+            second = self._second(name, row.mode, row.percent, row.marks)
+            self.server.apply(f"{self.actor.path}/{name}", second, "ai-platform-mcp")
+            self.roll(name, **row.spec)
 
     def _second(self, name: str, mode: str, percent: int, marks: Json) -> Json:
         if mode == "Knative":
@@ -83,14 +116,6 @@ class Cloud:
         notes = {"serving.kserve.io/deploymentMode": mode}
         meta = {"name": name, "namespace": NAMESPACE, "labels": labels, "annotations": notes}
         return {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": meta, "spec": spec}
-
-    def _ready(self, name: str) -> bool:
-        model = self.actor.models.get(name)
-        return (
-            model is not None
-            and "Ready" in str(self.read(name).get("status"))
-            and self.ready_answers(name) == {"1": 100}
-        )
 
     def ready_answers(self, name: str) -> dict[str, int]:
         try:
@@ -170,6 +195,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             config = kubeconfig(server, folder)
         thread = threading.Thread(target=keep_going, args=(config, cloud.measured, end), daemon=True)
         thread.start()
+        cloud.begin(SCENARIOS)
         yield cloud
         end.set()
         thread.join(10)
@@ -178,7 +204,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @MODES
 def test_a_good_version_gets_all_the_traffic_step_by_step(cloud: Cloud, mode: str):
-    name = cloud.roll(cloud.service(mode), analysis=ERRORS)
+    name = f"good-{mode.lower()}"
     status = cloud.ends(name, "Succeeded")
     assert {row["type"]: row["status"] for row in status["conditions"]}["Complete"] == "True"
     spec = cloud.read(name)["spec"]
@@ -192,69 +218,53 @@ def test_a_good_version_gets_all_the_traffic_step_by_step(cloud: Cloud, mode: st
 
 @MODES
 def test_a_version_that_fails_more_calls_goes_and_the_old_one_is_as_it_was(cloud: Cloud, mode: str):
-    name = cloud.service(mode)
-    cloud.measured.bad[name] = 300
-    cloud.roll(name, analysis=ERRORS)
+    name = f"bad-{mode.lower()}"
     status = cloud.ends(name, "RolledBack")
     assert status["analysis"]["verdict"] == "fail" and "errors" in status["analysis"]["message"]
     live = cloud.read(name)
     assert live["metadata"]["labels"][VERSION] == "1"
     assert (STABLE in live["metadata"]["annotations"]) == (mode == "Knative"), "there it would start another revision"
-    wanted = cloud.manifest(name, mode, "1", {"predictor": STABLE_PREDICTOR})["spec"]
-    assert live["spec"] == wanted
+    assert live["spec"] == cloud.manifest(name, mode, "1", {"predictor": STABLE_PREDICTOR})["spec"]
     assert max(cloud.actor.shares[name]) <= 10
     until(lambda: cloud.ready_answers(name) == {"1": 100}, "the old one answers alone")
 
 
 @MODES
 def test_blue_and_green_warms_up_unseen_and_moves_at_once(cloud: Cloud, mode: str):
-    name = cloud.service(mode, percent=0)
-    steps = [{"percent": 0, "holdSeconds": 1}]
-    cloud.roll(name, strategy="BlueGreen", steps=steps, keepSeconds=1, analysis=ERRORS)
+    name = f"green-{mode.lower()}"
     cloud.ends(name, "Succeeded")
     assert set(cloud.actor.shares[name]) == {0, 100}
 
 
 def test_what_is_not_measured_waits_for_a_person_who_lets_it_go_on(cloud: Cloud):
-    name = cloud.service("Knative")
-    cloud.measured.bad[name] = None
-    cloud.roll(name, analysis=ERRORS)
-    status = cloud.ends(name, "Paused")
+    status = cloud.ends("unmeasured", "Paused")
     assert (status["reason"], status["step"]) == ("inconclusive", 0)
-    cloud.change(name, accepted={"step": 2})
-    cloud.ends(name, "Succeeded")
+    cloud.change("unmeasured", accepted={"step": 2})
+    cloud.ends("unmeasured", "Succeeded")
 
 
 def test_a_version_that_never_gets_ready_goes_at_its_deadline(cloud: Cloud):
-    name = cloud.service("Standard")
-    cloud.actor.never_ready.add(name)
-    cloud.roll(name, progressDeadlineSeconds=1)
-    assert cloud.ends(name, "RolledBack")["reason"] == "deadline"
-    assert "canary" not in cloud.read(name)["spec"]
+    assert cloud.ends("late", "RolledBack")["reason"] == "deadline"
+    assert "canary" not in cloud.read("late")["spec"]
 
 
 def test_another_version_on_top_is_left_alone(cloud: Cloud):
-    name = cloud.service("Knative")
-    cloud.roll(name, steps=[{"percent": 10, "holdSeconds": 600}])
-    until(lambda: cloud.status(name).get("phase") == "Running", "it runs")
-    cloud.server.merge(f"{cloud.actor.path}/{name}", {"metadata": {"labels": {VERSION: "3"}}})
-    assert cloud.ends(name, "Stopped")["reason"] == "superseded"
-    assert cloud.read(name)["spec"]["predictor"]["canaryTrafficPercent"] == 10
+    until(lambda: cloud.status("topped").get("phase") == "Running", "it runs")
+    cloud.server.merge(f"{cloud.actor.path}/topped", {"metadata": {"labels": {VERSION: "3"}}})
+    assert cloud.ends("topped", "Stopped")["reason"] == "superseded"
+    assert cloud.read("topped")["spec"]["predictor"]["canaryTrafficPercent"] == 10
 
 
 def test_what_a_gitops_tool_keeps_is_left_to_it(cloud: Cloud):
-    group = "kustomize.toolkit.fluxcd.io"
-    name = cloud.service("Knative", marks={f"{group}/name": "apps", f"{group}/namespace": "flux-system"})
-    cloud.roll(name)
-    status = cloud.ends(name, "Stopped")
+    status = cloud.ends("kept", "Stopped")
     assert status["reason"] == "gitops" and "flux-system/apps" in status["message"]
-    assert cloud.read(name)["spec"]["predictor"]["canaryTrafficPercent"] == 10
+    assert cloud.read("kept")["spec"]["predictor"]["canaryTrafficPercent"] == 10
 
 
 def test_the_next_plan_meets_no_conflict_with_the_controller(cloud: Cloud):
-    name = cloud.roll(cloud.service("Knative"))
-    cloud.ends(name, "Succeeded")
-    managers = {row["manager"] for row in cloud.read(name)["metadata"]["managedFields"] if not row.get("subresource")}
+    cloud.ends("good-knative", "Succeeded")
+    entries = cloud.read("good-knative")["metadata"]["managedFields"]
+    managers = {row["manager"] for row in entries if not row.get("subresource")}
     assert managers == {"ai-platform-mcp"}, "the controller writes a service under the name that plans apply it by"
 
 

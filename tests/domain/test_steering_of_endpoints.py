@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from ai_platform_mcp.core.errors import Conflict, InvalidInput
 from ai_platform_mcp.core.plan import Delete, Patch
+from ai_platform_mcp.domain.canary.changes import turning
+from ai_platform_mcp.tools._canary_steering import serving
 from ai_platform_mcp.tools._steered import Moment
-from ai_platform_mcp.tools._steering import serving, turning
 
 HERE = Moment("c1", "op-0123456789abcdef")
 json_values = st.recursive(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import strict_manifests as s
 from ai_platform_mcp.core.errors import InvalidInput
-from ai_platform_mcp.manifests import argo, dra, edge, edge_golden, kserve, kueue, llm, routing, trainer
+from ai_platform_mcp.domain.analysis.asked import analysis_for
+from ai_platform_mcp.manifests import argo, canaries, dra, edge, edge_golden, kserve, kueue, llm, routing, trainer
 from ai_platform_mcp.manifests.common import Origin
 
 few = settings(max_examples=25, deadline=None)
@@ -295,6 +296,39 @@ rollouts = st.builds(
     golden_inputs=st.none()
     | st.builds(edge.GoldenInputs, uri=s.uris, digest=st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)),
 )
+
+
+digests = st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)
+steps = st.lists(st.integers(1, 100), min_size=1, max_size=5, unique=True).map(
+    lambda shares: ("Canary", tuple(canaries.Step(percent=share, hold_seconds=share) for share in sorted(shares)))
+)
+canary_rollouts = st.builds(
+    lambda moved, **rest: canaries.CanaryRollout(strategy=moved[0], steps=moved[1], **rest),
+    moved=steps | st.just(("BlueGreen", (canaries.Step(percent=0),))),
+    name=s.dns(50),
+    namespace=st.just("vision"),
+    model=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/ -]{0,80}", fullmatch=True),
+    new=st.builds(canaries.Version, version=st.just("3"), digest=st.none() | digests),
+    stable=st.builds(
+        canaries.Version,
+        version=st.just("2"),
+        digest=st.none() | digests,
+        predictor=st.just({}) | st.just({"minReplicas": 0, "model": {"args": []}}),
+    ),
+    inference_service=s.dns(40),
+    keep_seconds=st.integers(0, 10**6),
+    analysis=st.just({}) | st.just(analysis_for().manifest(edge=False)),
+)
+
+
+@few
+@given(canary_rollouts, s.origins)
+def test_a_canary_rollout_is_valid_and_keeps_the_stable_predictor_to_the_last_field(
+    rollout: canaries.CanaryRollout, origin: Origin
+) -> None:
+    made = canaries.canary_rollout(rollout, origin, s.EVERYTHING)
+    s.assert_strictly_valid(made)
+    assert made["spec"]["stable"].get("predictor", {}) == rollout.stable.predictor
 
 
 @few

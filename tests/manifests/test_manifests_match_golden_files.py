@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 import strict_manifests as s
+from ai_platform_mcp.domain.analysis.asked import analysis_for
 from ai_platform_mcp.manifests import (
     argo,
+    canaries,
     common,
     dra,
     edge,
@@ -124,6 +126,16 @@ PROXY = litellm.Proxy(
     ),
     fallbacks=(litellm.Fallback(group="vision", to=("vision-cloud",)),),
 )
+CANARY = canaries.CanaryRollout(
+    name="vision-v3-canary-12",
+    namespace="vision",
+    model="vision-v3",
+    new=canaries.Version(version="12", digest=DIGEST),
+    stable=canaries.Version(version="11", predictor={"minReplicas": 2, "model": {"storageUri": "s3://models/vision-v3/11"}}),
+    inference_service="vision-v3",
+    steps=tuple(canaries.Step(percent=share) for share in (10, 25, 50, 100)),
+    analysis=analysis_for().manifest(edge=False),
+)
 ORIGIN, ALL = s.ORIGIN, s.EVERYTHING
 SITE = edge.SiteService(release=RELEASE, namespace="edge", compute=GPU, priority_class="edge-critical")
 CHECK = edge_golden.GoldenCheck(
@@ -165,6 +177,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     ),
     "llm-inference-service-canary": llm.llm_inference_service(
         LLAMA.model_copy(update={"name": llm.canary_name("llama"), "replicas": 1, "weight": 10}), ORIGIN, ALL
+    ),
+    "canary-rollout": canaries.canary_rollout(CANARY, ORIGIN, ALL),
+    "canary-rollout-blue-green": canaries.canary_rollout(
+        CANARY.model_copy(update={"strategy": "BlueGreen", "steps": (canaries.Step(percent=0, hold_seconds=60),)}),
+        ORIGIN,
+        ALL,
     ),
     "gpu-job": kueue.gpu_job(
         kueue.GpuJob(

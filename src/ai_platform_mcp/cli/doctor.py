@@ -38,6 +38,11 @@ NEEDED: tuple[tuple[str, tuple[str, ...], str], ...] = (
         ("edge.aiplatform.dev/v1alpha1/EdgeRollout",),
         "edge rollouts (install the CRD that ships with this package)",
     ),
+    (
+        "cloud",
+        ("serving.aiplatform.dev/v1alpha1/CanaryRollout",),
+        "canaries that move by themselves (install the CRD that ships with this package)",
+    ),
     ("cloud", ("gateway.networking.k8s.io/v1/HTTPRoute",), "routing between releases"),
 )
 """By the role of the cluster: kinds of which the tools use one, newest first, and what for."""

@@ -12,12 +12,23 @@ from pydantic import Field
 
 from ai_platform_mcp.core.errors import CapabilityMissing, InvalidInput
 from ai_platform_mcp.core.model import Value, type_json
-from ai_platform_mcp.manifests.common import Capabilities, Compute, EnvVar, Origin, compact, manifest, object_name
+from ai_platform_mcp.manifests.common import (
+    VERSION_LABEL,
+    Capabilities,
+    Compute,
+    EnvVar,
+    Origin,
+    compact,
+    label_value,
+    manifest,
+    object_name,
+)
 
 API = "serving.kserve.io/v1beta1"
 RUNTIME_API = "serving.kserve.io/v1alpha1"
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
+TAGS_ANNOTATION = "serving.kserve.io/enable-tag-routing"
 MODEL_CONTAINER = "kserve-container"
 
 Mode = Literal["Knative", "Standard"]
@@ -83,10 +94,14 @@ class ModelSource(Value):
 
 
 class Canary(Value):
-    """A share of the traffic for another model. ``percent`` 0 warms it up unseen."""
+    """A share of the traffic for another model. ``percent`` 0 warms it up unseen.
+
+    ``replicas`` are those of Standard mode, where a canary does not scale; in Knative mode each revision scales by itself.
+    """
 
     percent: int = Field(ge=0, le=100)
     model: ModelSource
+    replicas: int = Field(default=1, ge=1)
     name: str = Field(default="canary", pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=20)
 
 
@@ -103,6 +118,8 @@ class Endpoint(Value):
     max_replicas: int = Field(default=1, ge=1)
     concurrency: int | None = Field(default=None, ge=1)
     """Target of concurrent requests per replica; Knative mode only."""
+    own_addresses: bool = False
+    """Knative mode: whether each revision can be called by itself, also without a share of the traffic."""
     external_scaler: bool = False
     """Standard mode: another object (a ScaledObject) sets the replicas, which may then be none."""
     service_account: str | None = None
@@ -150,12 +167,16 @@ def inference_service(endpoint: Endpoint, origin: Origin, capabilities: Capabili
     predictor = _predictor(endpoint, knative_canary.model if knative_canary else endpoint.model)
     if knative_canary:
         predictor["canaryTrafficPercent"] = knative_canary.percent
+    if endpoint.canary is None or knative_canary:
+        predictor |= _version_label(origin)
     spec: type_json = {"predictor": predictor}
     if endpoint.canary and endpoint.mode == "Standard":
-        spec["canary"] = [_standard_canary(endpoint, endpoint.canary)]
+        spec["canary"] = [_standard_canary(endpoint, endpoint.canary, origin)]
     notes = {MODE_ANNOTATION: endpoint.mode}
     if endpoint.external_scaler:
         notes[AUTOSCALER_ANNOTATION] = "external"
+    if endpoint.own_addresses and endpoint.mode == "Knative":
+        notes[TAGS_ANNOTATION] = "true"
     return manifest(
         API,
         "InferenceService",
@@ -210,21 +231,30 @@ def _predictor(endpoint: Endpoint, model: ModelSource) -> type_json:
     }
 
 
-def _standard_canary(endpoint: Endpoint, canary: Canary) -> type_json:
+def _standard_canary(endpoint: Endpoint, canary: Canary, origin: Origin) -> type_json:
     """One entry of ``spec.canary``. It runs a fixed number of replicas: KServe's webhook refuses autoscaling fields in it.
 
-    Replicas are given outright, as many as the share needs; left out, KServe derives them from the share and a small one
-    gets none to answer with (kserve#5983 reports 503s). The model's container is named here and nowhere else: the CRD
+    Replicas are given outright; left out, KServe derives them from the share and a small one gets none to answer with
+    (kserve#5983 reports 503s). The model's container is named here and nowhere else: the CRD
     asks for ``canary[].predictor.model.name``, and not for the same field of the predictor.
     """
-    replicas = max(1, -(-max(1, endpoint.min_replicas) * canary.percent // 100))
     predictor = {
         "name": canary.name,
-        "minReplicas": replicas,
+        **_version_label(origin),
+        "minReplicas": canary.replicas,
         **endpoint.compute.pod_fields(),
         "model": {"name": MODEL_CONTAINER, **canary.model.manifest(endpoint.compute)},
     }
     return {"trafficPercent": canary.percent, "predictor": predictor}
+
+
+def _version_label(origin: Origin) -> type_json:
+    """Return the predictor's own label of its version.
+
+    KServe gives pods the service's labels and then the predictor's: beside a canary the service speaks of the new version, and
+    the stable version's pods must go on saying what they run.
+    """
+    return {"labels": {VERSION_LABEL: label_value(origin.version)}} if origin.version else {}
 
 
 def endpoint_name(model: str, environment: str | None = None) -> str:

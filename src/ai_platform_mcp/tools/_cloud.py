@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ai_platform_mcp.core.facts import AnalysisFacts
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply, Delete, Risk
 from ai_platform_mcp.domain.objects import (
@@ -16,13 +17,16 @@ from ai_platform_mcp.domain.objects import (
     subject_of,
     whole,
 )
-from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent
+from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, knative_mode
 from ai_platform_mcp.manifests.common import OPERATION_LABEL, Compute, Origin
 from ai_platform_mcp.tools._models import Chosen
 
 _DEVICES = ("nvidia.com/gpu", "google.com/tpu", "amd.com/gpu")
 
-Strategy = Literal["new", "canary", "all_at_once", "none"]
+Strategy = Literal["new", "canary", "blue_green", "all_at_once", "none"]
+Wanted = Literal["canary", "blue_green"]
+STEPWISE = frozenset({"canary", "blue_green"})
+"""Strategies in which the old version and the new one stand beside each other."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,16 @@ class LiveService:
         if canary_percent(self.live) is not None:
             return annotations_of(self.live).get(STABLE_VERSION) or "unknown"
         return labels_of(self.live).get(VERSION_LABEL) or "unknown"
+
+    @property
+    def in_canary(self) -> bool:
+        """Whether a canary is under way."""
+        return self.live is not None and canary_percent(self.live) is not None
+
+    @property
+    def knative(self) -> bool:
+        """Whether it runs in Knative mode."""
+        return self.live is not None and knative_mode(self.live)
 
     @property
     def predictor(self) -> type_json:
@@ -90,17 +104,23 @@ class CloudPart:
     percent: int
     current_version: str | None
     reasons: tuple[str, ...]
+    moved: tuple[Apply, ...] = ()
+    """The rollout that moves the new version on, empty where a person does."""
     further: tuple[Apply | Delete, ...] = ()
     """Steps on objects beside the one that serves."""
     risks: tuple[Risk, ...] = ()
+    analysis: AnalysisFacts | None = None
+    """What decides over its steps, None where nothing is measured."""
 
 
-def strategy_of(current: str | None, version: str, percent: int) -> Strategy:
+def strategy_of(current: str | None, version: str, percent: int, wanted: Wanted = "canary") -> Strategy:
     """Return how traffic would move: nowhere for the first release, and not at all for the version that serves already."""
     if current is None:
         return "new"
     if current == version:
         return "none"
+    if wanted == "blue_green":
+        return "blue_green"
     return "canary" if 0 < percent < 100 else "all_at_once"
 
 
@@ -120,6 +140,7 @@ def title_of(manifest: type_json, chosen: Chosen, strategy: Strategy, percent: i
     how = {
         "new": f"Serve {what}",
         "canary": f"Give {percent} % of the traffic to {what}",
+        "blue_green": f"Warm {what} up without traffic",
         "all_at_once": f"Move all traffic to {what}",
         "none": f"Keep {what}",
     }[strategy]

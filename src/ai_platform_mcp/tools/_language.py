@@ -27,7 +27,16 @@ from ai_platform_mcp.domain.objects import (
 from ai_platform_mcp.domain.progress import STABLE_VERSION
 from ai_platform_mcp.manifests import kserve, llm
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, label_value
-from ai_platform_mcp.tools._cloud import CloudPart, LiveService, Size, devices_of, made_by, strategy_of, title_of
+from ai_platform_mcp.tools._cloud import (
+    CloudPart,
+    LiveService,
+    Size,
+    Wanted,
+    devices_of,
+    made_by,
+    strategy_of,
+    title_of,
+)
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_all
 from ai_platform_mcp.tools._serving import read_live
@@ -116,6 +125,7 @@ def language_part(
     service: LiveLanguageService,
     size: Size,
     *,
+    wanted: Wanted,
     percent: int,
     force: bool,
     can: Capabilities,
@@ -125,8 +135,15 @@ def language_part(
 
     Raises:
         CapabilityMissing: releases cannot share the traffic in this version of KServe.
+        InvalidInput: blue/green is asked for.
     """
-    strategy = strategy_of(service.current_version, chosen.version.version, percent)
+    strategy = strategy_of(service.current_version, chosen.version.version, percent, wanted)
+    if strategy == "blue_green":
+        raise InvalidInput(
+            f"{chosen.name} is served by an {llm.KIND}, which has no blue/green.",
+            cause="Its releases are two objects that share the traffic by weight; the controller moves InferenceServices.",
+            remedy="Leave out strategy and pass canary_percent: a person promotes the canary, or rolls it back.",
+        )
     canary = strategy == "canary"
     if canary:
         llm.require_groups(can)
@@ -220,4 +237,8 @@ def _reasons(model: llm.LanguageModel, manifest: type_json, *, canary: bool) -> 
     told = (f"{count} of {model.tensor_parallel} accelerators each; {by}.",)
     if not canary:
         return told
-    return (*told, f"Two objects of the group {model.group} share the traffic by weight; each has its own pods.")
+    text = f"Two objects of the group {model.group} share the traffic by weight; each has its own pods."
+    by_whom = (
+        f"A person moves it on (control_operation promote or rollback): the controller does not move an {llm.KIND}."
+    )
+    return (*told, text, by_whom)

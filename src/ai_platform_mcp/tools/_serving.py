@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 
 from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.domain.canary.changes import canary_replicas
 from ai_platform_mcp.domain.objects import (
+    VERSION_LABEL,
     metadata_of,
     preconditions,
     section,
 )
 from ai_platform_mcp.domain.progress import STABLE_VERSION, knative_mode
-from ai_platform_mcp.manifests.common import Capabilities, Origin, object_name
+from ai_platform_mcp.manifests.common import Capabilities, Origin, label_value, object_name
 from ai_platform_mcp.manifests.kserve import (
     API,
     RUNTIME_API,
@@ -25,7 +28,17 @@ from ai_platform_mcp.manifests.kserve import (
     endpoint_name,
     inference_service,
 )
-from ai_platform_mcp.tools._cloud import CloudPart, LiveService, Size, made_by, strategy_of, title_of
+from ai_platform_mcp.tools._canaries import Moved, moved_by
+from ai_platform_mcp.tools._cloud import (
+    STEPWISE,
+    CloudPart,
+    LiveService,
+    Size,
+    Wanted,
+    made_by,
+    strategy_of,
+    title_of,
+)
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_if_served
 from ai_platform_mcp.tools._scaling import Scaler, scaler_of
@@ -47,20 +60,23 @@ async def cloud_part(
     service: LiveService,
     size: Size,
     *,
+    wanted: Wanted,
     percent: int,
     runtime: str,
     force: bool,
     can: Capabilities,
     origin: Origin,
 ) -> CloudPart:
-    """Return the InferenceService to apply.
+    """Return the InferenceService to apply, and what moves it on from there.
 
     Raises:
         CapabilityMissing: KServe, a fitting runtime or a way to split traffic is not there.
         InvalidInput: the runtime asked for is not installed.
     """
-    strategy = strategy_of(service.current_version, chosen.version.version, percent)
-    mode, why = await _mode(readers, where, service, can, canary=strategy == "canary", to_zero=size.min_replicas == 0)
+    strategy = strategy_of(service.current_version, chosen.version.version, percent, wanted)
+    stepwise = strategy in STEPWISE
+    percent = 0 if strategy == "blue_green" else percent
+    mode, why = await _mode(readers, where, service, can, canary=stepwise, to_zero=size.min_replicas == 0)
     scaler = Scaler()
     if mode == "Standard":
         scaler = await scaler_of(readers, where, chosen.name, service, size, can, origin)
@@ -75,17 +91,21 @@ async def cloud_part(
         mode=mode,
         model=source,
         compute=size.compute,
-        canary=_canary(chosen.version.version, source, percent) if strategy == "canary" else None,
+        canary=_canary(service, chosen.version.version, source, percent, size) if stepwise else None,
         min_replicas=size.min_replicas,
         max_replicas=size.max_replicas,
+        own_addresses=strategy == "blue_green",
         external_scaler=scaler.external,
     )
     manifest = inference_service(endpoint, made_by(service.live, origin), can)
-    if strategy == "canary":
+    moved = Moved(None, None, ())
+    if stepwise:
         metadata_of(manifest)["annotations"][STABLE_VERSION] = service.current_version
         if mode == "Standard":
-            # The stable predictor stays as it is, to the last field: a canary must not restart what it is compared with.
-            manifest["spec"]["predictor"] = service.predictor
+            manifest["spec"]["predictor"] = _stable_predictor(service)
+        moved = await moved_by(
+            readers, where, chosen, service, strategy=strategy, percent=percent, can=can, origin=origin
+        )
     step = Apply(
         title=title_of(manifest, chosen, strategy, percent), cluster=where.cluster.name, manifest=manifest, force=force
     )
@@ -93,16 +113,37 @@ async def cloud_part(
     return CloudPart(
         step=step.model_copy(update={"preconditions": guards}),
         strategy=strategy,
-        percent=percent if strategy == "canary" else 100,
+        percent=percent if stepwise else 100,
         current_version=service.current_version,
-        reasons=(*((service.why,) if service.why else ()), why, f"Runtime {source.runtime} serves {source.format}."),
+        reasons=(
+            *((service.why,) if service.why else ()),
+            why,
+            f"Runtime {source.runtime} serves {source.format}.",
+            *moved.reasons,
+        ),
+        moved=(moved.step,) if moved.step else (),
         further=(scaler.step,) if scaler.step else (),
         risks=scaler.risks,
+        analysis=moved.analysis,
     )
 
 
-def _canary(version: str, source: ModelSource, percent: int) -> Canary:
-    return Canary(percent=percent, model=source, name=object_name("canary", f"v{version}", length=20))
+def _stable_predictor(service: LiveService) -> type_json:
+    """Return the stable predictor as it is: a canary must not restart what it is compared with.
+
+    All that is added is the label of its version, which its pods have from the service already, and would lose with it.
+    """
+    labels = {**section(service.predictor, "labels"), VERSION_LABEL: label_value(service.current_version or "unknown")}
+    return {**service.predictor, "labels": labels}
+
+
+def _canary(service: LiveService, version: str, source: ModelSource, percent: int, size: Size) -> Canary:
+    return Canary(
+        percent=percent,
+        model=source,
+        replicas=canary_replicas(min(size.min_replicas, service.replicas("minReplicas")), percent),
+        name=object_name("canary", f"v{version}", length=20),
+    )
 
 
 async def _runtime(readers: Readers, where: Place, chosen: Chosen, asked: str) -> str:

@@ -8,6 +8,7 @@ from ai_platform_mcp.core.errors import Conflict, InvalidInput
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Risk
 from ai_platform_mcp.core.ports import Readers
+from ai_platform_mcp.domain.canary.changes import turning
 from ai_platform_mcp.domain.objects import (
     VERSION_LABEL,
     annotations_of,
@@ -17,13 +18,14 @@ from ai_platform_mcp.domain.objects import (
     rows,
     section,
 )
-from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, knative_mode, progress_of
-from ai_platform_mcp.manifests import llm
+from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, progress_of
+from ai_platform_mcp.manifests import canaries, llm
 from ai_platform_mcp.manifests.common import (
     MODEL_DIGEST_ANNOTATION,
     MODEL_LABEL,
 )
 from ai_platform_mcp.manifests.kueue import workload_selector
+from ai_platform_mcp.tools._canary_steering import canary, cancel_new, moved_service, share_under_way
 from ai_platform_mcp.tools._edge_steering import edge
 from ai_platform_mcp.tools._reading import kueue_api, list_all
 from ai_platform_mcp.tools._steered import Action, Moment, Steered, delete, patch
@@ -51,13 +53,16 @@ async def steer(live: type_json, action: Action, moment: Moment, readers: Reader
     if kind == llm.KIND:
         return await language(live, action, moment, readers)
     if kind == "InferenceService":
-        return serving(live, action, moment)
+        return await moved_service(live, action, moment, readers)
+    if kind == canaries.KIND:
+        return await canary(live, action, moment, readers)
     if kind == "Workload":
         return _workload(live, action, moment)
     if kind in _SUSPEND:
         return await _job(live, action, moment, readers)
     raise InvalidInput(
-        f"{kind} cannot be steered.", remedy="Steer TrainJobs, Jobs, Workflows, InferenceServices or EdgeRollouts."
+        f"{kind} cannot be steered.",
+        remedy="Steer TrainJobs, Jobs, Workflows, InferenceServices, CanaryRollouts or EdgeRollouts.",
     )
 
 
@@ -115,42 +120,18 @@ def _workload(live: type_json, action: Action, moment: Moment) -> Steered:
 # --- serving ---------------------------------------------------------------------------------------------------------
 
 
-def serving(live: type_json, action: Action, moment: Moment) -> Steered:
-    """Return the steps for an endpoint. A canary goes on only when somebody says so; there is nothing to pause."""
-    ref, canary = ref_of(live), canary_percent(live)
-    if action == "cancel" and canary is None:
-        return _cancel_new(live, moment)
-    canary = _under_way(live, action)
-    knative = knative_mode(live)
-    if action == "promote":
-        return _promote(live, canary, moment, knative=knative)
-    body = {"predictor": {"canaryTrafficPercent": 0}} if knative else {"canary": None}
-    title = f"Roll back {ref}: all traffic to the version before (the canary has {canary} %)"
-    return Steered((patch(live, title, {"spec": body}, moment),))
-
-
-def _under_way(live: type_json, action: Action) -> int:
-    """Return the share of the canary that the action is about."""
-    ref, canary = ref_of(live), canary_percent(live)
-    if action in ("pause", "resume"):
-        raise InvalidInput(f"{ref} does not move by itself.", remedy="Its canary waits for promote or rollback.")
-    if canary is None:
-        raise Conflict(f"{ref} has no canary.", remedy="Deploy the version you want with deploy_model.")
-    return canary
-
-
 async def language(live: type_json, action: Action, moment: Moment, readers: Readers) -> Steered:
     """Return the steps for a language model. Its canary is an object of its own, which goes either way.
 
     Promoting moves the canary's version into the stable object, whose name and address clients know.
     """
     if action == "cancel" and canary_percent(live) is None:
-        return _cancel_new(live, moment)
-    canary, ref = _under_way(live, action), ref_of(live)
+        return cancel_new(live, moment)
+    share, ref = share_under_way(live, action), ref_of(live)
     stable = await _stable_beside(live, moment, readers)
     whole = {"router": {"route": {"weight": llm.WHOLE}}}
     if action != "promote":
-        title = f"Roll back {ref_of(stable)}: all traffic to the version before (the canary has {canary} %)"
+        title = f"Roll back {ref_of(stable)}: all traffic to the version before (the canary has {share} %)"
         return Steered((patch(stable, title, {"spec": whole}, moment), delete(live, moment)), (), (ref_of(stable),))
     text = "Its replicas are replaced one after another, and the old version answers until the last one is."
     risks = [Risk(severity="info", text=text)]
@@ -165,7 +146,7 @@ async def language(live: type_json, action: Action, moment: Moment, readers: Rea
     fresh["template"] = {**section(old, "template"), **section(fresh, "template")}
     spec = turning({key: old[key] for key in fresh if key in old}, fresh)
     body = {"metadata": {"labels": labels, "annotations": notes}, "spec": {**spec, **whole}}
-    title = f"Promote the canary {ref.name} to {ref_of(stable)}, from {canary} % to all traffic"
+    title = f"Promote the canary {ref.name} to {ref_of(stable)}, from {share} % to all traffic"
     return Steered((patch(stable, title, body, moment), delete(live, moment)), tuple(risks), (ref_of(stable),))
 
 
@@ -182,53 +163,3 @@ async def _stable_beside(live: type_json, moment: Moment, readers: Readers) -> t
         if STABLE_VERSION not in annotations_of(row):
             return {"apiVersion": ref.api_version, "kind": ref.kind, **row}
     raise Conflict(f"The stable version beside {ref} is gone.", remedy="Deploy the version you want with deploy_model.")
-
-
-def _cancel_new(live: type_json, moment: Moment) -> Steered:
-    ref = ref_of(live)
-    if not moment.created_here:
-        raise Conflict(
-            f"{ref} was there before this operation.", remedy="Deploy the version you want with deploy_model."
-        )
-    if progress_of(live).state == "succeeded":
-        raise Conflict(
-            f"{ref} serves: there is nothing left to cancel.",
-            remedy="Deploy another version with deploy_model to replace it.",
-        )
-    return Steered((delete(live, moment),))
-
-
-def _promote(live: type_json, canary: int, moment: Moment, *, knative: bool) -> Steered:
-    ref = ref_of(live)
-    risks: tuple[Risk, ...] = ()
-    if progress_of(live).state == "failed" or canary == 0:
-        why = "it was rolled back" if canary == 0 else "it does not load"
-        raise Conflict(f"The canary of {ref} cannot be promoted: {why}.", remedy="Deploy a version that loads.")
-    if progress_of(live).sentence.startswith("Not ready"):
-        risks = (Risk(severity="danger", text="The canary is not ready yet: promoting it now may interrupt serving."),)
-    notes: type_json = {"metadata": {"annotations": {STABLE_VERSION: None}}}
-    if knative:
-        spec: type_json = {"predictor": {"canaryTrafficPercent": None}}
-    else:
-        winner = rows(live, "spec", "canary")[-1]
-        fresh = {key: value for key, value in section(winner, "predictor").items() if key != "name"}
-        old = section(live, "spec", "predictor")
-        # The canary runs with its share of the replicas: the promoted one needs all that the stable one had.
-        kept = {key: old[key] for key in ("minReplicas", "maxReplicas", "serviceAccountName") if key in old}
-        spec = {"predictor": turning(old, {**fresh, **kept}), "canary": None}
-    step = patch(live, f"Promote the canary of {ref} from {canary} % to all traffic", {**notes, "spec": spec}, moment)
-    return Steered((step,), risks)
-
-
-def turning(old: type_json, new: type_json) -> type_json:
-    """Return the merge patch (RFC 7386) that turns ``old`` into ``new``: what is gone is named with null."""
-    patched: type_json = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(before, dict) and isinstance(value, dict):
-            inner = turning(cast("type_json", before), cast("type_json", value))
-            if inner:
-                patched[key] = inner
-        elif before != value:
-            patched[key] = value
-    return patched

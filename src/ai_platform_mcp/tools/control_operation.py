@@ -146,9 +146,13 @@ async def _objects(
     for row in found:
         if row.live is None:
             continue
-        moment = Moment(row.follow.cluster, context.operation_id, created_here=_created(operation, row), now=context.now)
+        moment = Moment(
+            row.follow.cluster, context.operation_id, created_here=_created(operation, row), now=context.now
+        )
         result = _warned(operation, row.live, await steer(row.live, params.action, moment, readers))
         fresh = tuple(step for step in result.steps if str(step_ref(step)) not in seen)
+        if result.steps and not fresh:
+            continue  # a service and the rollout that moves it are steered once
         seen |= {str(step_ref(step)) for step in fresh}
         steered.append((row.follow.cluster, Steered(fresh, result.risks, result.follow)))
     if not steered:

@@ -21,7 +21,8 @@ from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests import kserve
 from ai_platform_mcp.manifests.common import Compute, Origin
 from ai_platform_mcp.tools._accelerators import Placed, find_pool
-from ai_platform_mcp.tools._cloud import CloudPart, LiveService, Size, strategy_of
+from ai_platform_mcp.tools._canaries import weakest
+from ai_platform_mcp.tools._cloud import STEPWISE, CloudPart, LiveService, Size, strategy_of
 from ai_platform_mcp.tools._halves import Half, Wish, read_halves
 from ai_platform_mcp.tools._language import LiveLanguageService, language_part, read_service
 from ai_platform_mcp.tools._models import Chosen, choose_version
@@ -51,6 +52,7 @@ class DeployModelParams(WriteParams):
     regions: tuple[str, ...] = ()
     sites: Annotated[tuple[str, ...], Field(description="edge")] = ()
     canary_percent: Annotated[int | None, Field(description="first step; 0: all at once", ge=0, le=100)] = None
+    strategy: Annotated[Literal["canary", "blue_green"], Field(description="cloud")] = "canary"
     slo_ms: Annotated[int | None, Field(description="p95", ge=1)] = None
     min_replicas: Annotated[int | None, Field(ge=0)] = None
     max_replicas: Annotated[int | None, Field(ge=1)] = None
@@ -216,16 +218,16 @@ async def _cloud(world: _World, readers: Readers, placed: Placed | None, why: st
     low, high = _replicas(world)
     compute = placed.compute() if placed else Compute(node_selector=_region_pin(world))
     size = Size(min_replicas=low, max_replicas=high, compute=compute)
-    percent, force = _canary_percent(world), world.params.force
+    percent, force, wanted = _canary_percent(world), world.params.force, world.params.strategy
     if isinstance(world.service, LiveLanguageService):
         part = language_part(
-            world.cloud.where, world.chosen, world.service, size, percent=percent, force=force, can=world.cloud.can,
-            origin=world.origin,
+            world.cloud.where, world.chosen, world.service, size, wanted=wanted, percent=percent, force=force,
+            can=world.cloud.can, origin=world.origin,
         )  # fmt: skip
         return replace(part, reasons=(*part.reasons, why))
     return await cloud_part(
-        readers, world.cloud.where, world.chosen, world.service, size, percent=percent, runtime=world.params.runtime,
-        force=force, can=world.cloud.can, origin=world.origin,
+        readers, world.cloud.where, world.chosen, world.service, size, wanted=wanted, percent=percent,
+        runtime=world.params.runtime, force=force, can=world.cloud.can, origin=world.origin,
     )  # fmt: skip
 
 
@@ -275,8 +277,12 @@ def _draft(
     world: _World, choice: Choice, cloud: CloudPart | None, edge: EdgePart | None, placed: Placed | None
 ) -> Draft:
     claims = placed.claim_steps(world.origin) if placed else ()
-    steps: tuple[Step, ...] = (*claims, *((cloud.step, *cloud.further) if cloud else ()), *(edge.steps if edge else ()))
-    followed = (*((cloud.step,) if cloud else ()), *(edge.steps if edge else ()))
+    steps: tuple[Step, ...] = (
+        *claims,
+        *((cloud.step, *cloud.moved, *cloud.further) if cloud else ()),
+        *(edge.steps if edge else ()),
+    )
+    followed = (*((cloud.step, *cloud.moved) if cloud else ()), *(edge.steps if edge else ()))
     targets = (*((_cloud_target(world, cloud, placed),) if cloud else ()), *(edge.targets if edge else ()))
     rollout = _rollout(world, cloud, edge)
     return Draft(
@@ -319,14 +325,19 @@ def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> R
     current = (cloud.current_version if cloud else None) or (world.fleet.current_version if edge else None)
     shares = [*([cloud.percent] if cloud and cloud.strategy != "none" else []), *([edge.first_share] if edge else [])]
     first = max(shares, default=0)
-    strategy = strategy_of(current, version, first)
+    strategy = "blue_green" if cloud and cloud.strategy == "blue_green" else strategy_of(current, version, first)
     return RolloutFacts(
         strategy=strategy,
         first_step_percent=first,
         current_version=current,
         replicas_before=world.service.replicas("maxReplicas") if cloud else 0,
         replicas_after=_replicas(world)[1] if cloud else 0,
-        analysis=edge.analysis if edge else None,
+        analysis=weakest(
+            [
+                *([cloud.analysis] if cloud and cloud.strategy in STEPWISE else []),
+                *([edge.analysis] if edge and world.fleet.current_version not in (None, version) else []),
+            ]
+        ),
         golden_inputs=edge.golden if edge else None,
     )
 
@@ -344,6 +355,7 @@ def _summary(world: _World, choice: Choice, rollout: RolloutFacts) -> str:
         "new": "its first release here",
         "none": f"{what} serves already",
         "canary": f"{rollout.first_step_percent} % first, {rollout.current_version} keeps the rest",
+        "blue_green": f"warm first, then all at once, and {rollout.current_version} is kept to go back to",
         "all_at_once": f"replaces {rollout.current_version} at once",
     }.get(rollout.strategy, rollout.strategy)
     return f"Deploy {what} to {places} in {_place_name(world, choice)} ({world.where.environment}); {how}."
