@@ -26,6 +26,10 @@ HELD = "simulated.example/running"
 """A finalizer: a pod that is to go stays until its kubelet has ended it, as with a real one."""
 
 
+LEASES = 50.0
+"""Seconds between two versions at rest; in a real cluster they are far less."""
+
+
 class Life:
     """Everything that lives beside the controller."""
 
@@ -73,6 +77,12 @@ class Life:
             self._wake = anyio.Event()
             with anyio.move_on_after(self._due[0][0] - self._loop.moment if self._due else None):
                 await self._wake.wait()
+
+    async def leases(self) -> None:
+        """Let the cluster's version rise as kubelets' leases make it: watches at rest get bookmarks by that."""
+        while True:
+            await anyio.sleep(LEASES)
+            self._store.storage.version += 1
 
     def befall(self) -> None:
         """Let happen what the script says of each node; its times count from when the rollout is asked for."""

@@ -97,7 +97,11 @@ def _state(copy: Copy) -> Json:
 def _golden(row: Json, copy: Copy) -> Json:
     found: Json = {"name": "golden", "image": row.get("image", ""), "imageID": "", "restartCount": 0}
     if copy.state == "differs":
-        ended = {"exitCode": DIFFERS, "reason": "Error", "message": '{"agreement_percent": 41, "min_agreement_percent": 99}'}
+        ended = {
+            "exitCode": DIFFERS,
+            "reason": "Error",
+            "message": '{"agreement_percent": 41, "min_agreement_percent": 99}',
+        }
         return {**found, "ready": False, "state": {"terminated": ended}}
     state = {"running": {"startedAt": copy.begun}} if copy.alive else {"waiting": {"reason": "PodInitializing"}}
     return {**found, "ready": copy.state == "ready", "started": copy.alive, "state": state}

@@ -29,7 +29,7 @@ from ai_platform_mcp.manifests.edge import (
 )
 from ai_platform_mcp.sandbox.kube.store import Store, Write, open_store
 from ai_platform_mcp.sandbox.seed import edge_places
-from benchmarks.fleet_controllers import Process, seeded
+from benchmarks.fleet_controllers import Process, without_jitter
 from benchmarks.fleet_faults import Script, script
 from benchmarks.fleet_life import Life
 from benchmarks.fleet_nodes import Device
@@ -113,15 +113,14 @@ def run(seed: int, nodes: int) -> Score:
 
 
 async def _run(seed: int, nodes: int, folder: Path) -> Score:
-    seeded(seed)
-    with by_hand() as (loop, clock):
+    with by_hand() as (loop, clock), without_jitter():
         async with open_store(None, clock) as store, served(store, folder) as server:
             where = places(nodes)
             fates = script(seed, [name for name, _, _ in where])
             life = Life(store, loop, clock, NAMESPACE, fates, seed, BEGIN)
             witness = Witness(life, store, loop, MODEL, release(NEW), BEGIN)
             world = World(seed, store, server, life, fates, clock, loop, witness)
-            living = asyncio.create_task(life.run())
+            living = [asyncio.create_task(step) for step in (life.run(), life.leases())]
             await _furnish(world, where)
             await anyio.sleep(BEGIN / 2)
             life.befall()
@@ -129,7 +128,8 @@ async def _run(seed: int, nodes: int, folder: Path) -> Score:
             try:
                 return await _rolled(world, where)
             finally:
-                living.cancel()
+                for task in living:
+                    task.cancel()
 
 
 async def _furnish(world: World, where: list[tuple[str, str, str]]) -> None:

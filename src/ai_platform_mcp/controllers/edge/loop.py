@@ -49,6 +49,7 @@ class Controller:
         image: our own image, for the sidecars that ask golden inputs.
         speed: how many seconds of a rollout's spec pass in one; more than 1 where the platform's time runs faster.
         counts: what analysis measures by; without it a rollout that asks for analysis ends inconclusive.
+        idle: seconds after which the lease and the feeds are asked again at the latest.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Controller:
         speed: float = 1.0,
         image: str = "",
         counts: Counts | None = None,
+        idle: float = _IDLE,
     ):
         self.caches = Caches(self._changed)
         self.beat = time.monotonic()
@@ -72,6 +74,7 @@ class Controller:
         self._namespace = namespace
         self._pause_image = pause_image
         self._image = image
+        self._idle = idle
         self._minor = 0
         self._parts: dict[str, tuple[float, Parts | None]] = {}
         self._analyst = Analyst(counts, now, self._changed)
@@ -109,9 +112,9 @@ class Controller:
                 await self._rest()
 
     async def _rest(self) -> None:
-        """Wait for an event, for what is due, or for a second: the lease and the feeds are asked again then."""
-        due = min(self._due.values(), default=float("inf")) - time.monotonic() if self.looking else _IDLE
-        with anyio.move_on_after(max(0.02, min(_IDLE, due))):
+        """Wait for an event, for what is due, or until the lease and the feeds are to be asked again."""
+        due = min(self._due.values(), default=float("inf")) - time.monotonic() if self.looking else self._idle
+        with anyio.move_on_after(max(0.02, min(self._idle, due))):
             if not self.looking or due > GATHER:
                 self._wake = anyio.Event()
                 await self._wake.wait()
