@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from ai_platform_mcp.core.rows import Stamp
 from ai_platform_mcp.domain.lint.engine import check
 from ai_platform_mcp.domain.lint.model import Around
 from ai_platform_mcp.domain.routing.observed import Observed
+from ai_platform_mcp.manifests.common import Capabilities
 from ai_platform_mcp.manifests.litellm_merge import part
 from ai_platform_mcp.sandbox import process
 from ai_platform_mcp.settings import RoutingSettings, Settings
 from ai_platform_mcp.tools import route_model
 from live_platform import Platform
+from support.in_memory import context, readers, version_row
 from support.routing_facts import observed, routing_facts
 
 EDGE = observed("edge", "edge", 0.1, slots_per_unit=2, context_tokens=2048)
@@ -240,6 +243,22 @@ async def test_the_proxys_pods_are_replaced_when_its_configuration_changes_and_o
     ] == "Replace the pods of Deployment vision-dev/litellm, which read it"
     again = await route(with_gateway)
     assert {step["action"] for step in again.data["steps"]} == {"none"}, again.text
+
+
+async def test_through_git_nothing_is_restarted_before_the_configuration_arrives(measured: Measure):
+    measured(observed("near", "cloud", 0.2, cluster="c1"))
+    can = Capabilities(kinds=frozenset(("v1/Namespace", "v1/ConfigMap", "apps/v1/Deployment")), kubernetes_minor=36)
+    world = readers(can, [version_row("plain", "1")], objects=[PROXY])
+    routing = {"proxy": {"deployment": "litellm"}}
+    for gitops, steps, told in (
+        (None, 2, "replaced one after another"),
+        ({"repository": "r"}, 1, "once the commit has"),
+    ):
+        platform = replace(world.platform, routing=routing, gitops=gitops)
+        params = route_model.RouteModelParams(model="plain", gateway="litellm")
+        draft = await route_model.RouteModel().plan(params, replace(world, platform=platform), context())
+        assert len(draft.steps) == steps
+        assert told in " ".join([*draft.reasons, *(risk.text for risk in draft.risks)])
 
 
 async def test_routes_are_made_where_a_gateway_is_named_and_what_they_cannot_say_is_told(

@@ -41,6 +41,8 @@ class LiveProxy:
     live: type_json | None
     config: type_json
     deployment: type_json | None
+    committed: bool = False
+    """Whether changes go through Git, and so arrive later."""
 
     @property
     def text(self) -> str:
@@ -105,6 +107,7 @@ async def read_proxy(readers: Readers, where: Place) -> LiveProxy:
         live=live,
         config=config_in(str(text), str(said["config_map"])) if text else {},
         deployment=deployment,
+        committed=readers.platform.gitops is not None,
     )
 
 
@@ -228,6 +231,11 @@ def _picked_up(
     proxy: LiveProxy, where: Place, digest: str
 ) -> tuple[tuple[Patch, ...], tuple[str, ...], tuple[Risk, ...]]:
     """Return how the proxy learns of its new configuration: it reads it when it starts, and never again."""
+    if proxy.committed:
+        text = (
+            "LiteLLM reads its configuration when it starts: restart the proxy once the commit has reached the cluster."
+        )
+        return (), (), (Risk(severity="warning", text=text),)
     if not proxy.deployment_name:
         text = "LiteLLM reads its configuration when it starts: restart the proxy (no routing.proxy.deployment is set)."
         return (), (), (Risk(severity="warning", text=text),)
