@@ -11,6 +11,7 @@ from ai_platform_mcp.domain.routing.decide import Choice, decide
 from ai_platform_mcp.domain.routing.facts import Slo, Target
 from ai_platform_mcp.domain.routing.observed import Observed, RoutingFacts, Source, latency_of
 from ai_platform_mcp.domain.routing.worth import Worth, worth
+from ai_platform_mcp.domain.text import clip
 
 MOST_SITES = 40
 """Sites that are told one by one; of more, those in trouble first."""
@@ -206,36 +207,50 @@ _TOLD = {
     "slots_per_unit": "requests that one serves at a time",
 }
 """What people want to know of each target, and how it is called; the rest is in the data where it is known."""
+_HOW = {
+    "latency": "let Prometheus scrape the servers with the labels model, namespace, target and, at the edge, site",
+    "failed_share": "let Prometheus scrape a server or router that counts responses by code",
+    "waiting": "vLLM and endpoint pickers export it",
+    "running": "vLLM and Knative's queue-proxy export it",
+    "circuits": "scrape the LiteLLM proxy (litellm_settings.callbacks: [prometheus])",
+    "fallbacks": "scrape the LiteLLM proxy (litellm_settings.callbacks: [prometheus])",
+    "slo_violations": "an endpoint picker before the model's replicas counts them",
+}
+"""How to get measured what is not."""
+_REASON = 110
+"""Characters of a backend's own reason."""
 
 
 def _unknown(facts: RoutingFacts) -> list[str]:
     """Return what is not known and how to come by it, a sentence each; the same reason at many targets once."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in facts.observed:
-        for name, what in _TOLD.items():
+        for name in _TOLD:
             source = row.sources.get(name, Source())
             priced = name == "fixed_cents_per_hour" and row.per_request and row.tier == "cloud"
             if source.why and not priced:
-                reasons.setdefault((what, source.why), []).append(row.name)
+                reasons.setdefault((name, source.why), []).append(row.name)
     everywhere = len(facts.observed)
     told = [
-        f"{what}{'' if len(names) == everywhere else f' of {_names(names)}'}: {why}"
-        for (what, why), names in reasons.items()
+        _sentence(name, f"{_TOLD[name]}{'' if len(names) == everywhere else f' of {_names(names)}'}", why)
+        for (name, why), names in reasons.items()
     ]
+    if facts.observed and (facts.slo is None or not facts.targets):
+        reason = "nothing is promised" if facts.targets else "no target's speed is measured"
+        told.append(f"where a request goes now: {reason}")
     whole = {
         "slo": "what is promised",
         "residency": "where requests may be processed",
         "fallbacks": "fallbacks",
-        "slo_violations": "objectives missed (endpoint picker)",
+        "slo_violations": "objectives missed",
     }
-    if facts.observed and (facts.slo is None or not facts.targets):
-        told.append(
-            "where a request goes now: " + ("nothing is promised" if facts.targets else "no target's speed is measured")
-        )
-    told += [
-        f"{what}: {facts.sources[name].why}" for name, what in whole.items() if facts.sources.get(name, Source()).why
-    ]
-    return told
+    sources = {name: facts.sources.get(name, Source()) for name in whole}
+    return told + [_sentence(name, what, sources[name].why) for name, what in whole.items() if sources[name].why]
+
+
+def _sentence(name: str, what: str, why: str) -> str:
+    how = f"; {_HOW[name]}" if name in _HOW else ""
+    return f"{what}: {clip(why, _REASON)}{how}"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ai_platform_mcp.domain.text import clip, table
 
 MOST_UNKNOWN = 8
-_WHY = 150
+_WHY = 240
 
 
 def lines(data: dict[str, Any]) -> list[str]:
@@ -117,9 +117,9 @@ def _fallbacks(data: dict[str, Any]) -> Iterator[str]:
     if "to_cloud" in found:
         yield f"Behind the edge: {_count(found['to_cloud'], 'request')} answered in the cloud, spilled or sent there"
     if "answered" in found:
-        by = ", ".join(f"{count:,} by {name}" for name, count in found["answered"].items())
-        failed = f"; {found['failed']:,} failed there too" if "failed" in found else ""
-        yield f"Fallbacks after a failure or refusal: {by}{failed} ({found.get('age_seconds', '?')} s old)"
+        by = ", ".join(f"{count:,} by {name}" for name, count in found["answered"].items() if count)
+        failed = f"; {found['failed']:,} failed there too" if found.get("failed") else ""
+        yield f"Fallbacks after a failure or refusal: {by or 'none'}{failed} ({found.get('age_seconds', '?')} s old)"
     if "objectives_missed" in found:
         yield f"Objectives missed by the endpoint picker's count: {found['objectives_missed']:,}"
 
@@ -161,7 +161,7 @@ def _sizing(sizing: dict[str, Any] | None) -> Iterator[str]:
     if sizing is None:
         return
     if "why" in sizing:
-        yield f"Right-sizing: {sizing['why']}"
+        yield f"Right-sizing: {clip(sizing['why'], _WHY)}"
         return
     yield f"Right-sizing by {sizing['measured']}:"
     yield from (f"  {row}" for row in sizing["reasons"])
