@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ai_platform_mcp.sandbox.life.world import Conduct, Place
 from support.life import Life, condition
 
 START = 1.0
@@ -168,3 +169,20 @@ async def test_releases_of_a_language_model_share_its_traffic_by_weight_once_the
     await life.delete("LLMInferenceService", "llama-canary", "nlp-prod")
     await life.settle()
     assert life.told.at("llama-3.3-70b", "nlp-prod") == {"1": 1.0}
+
+
+async def test_a_release_that_is_bad_everywhere_is_measured_bad_in_the_cloud_and_the_stable_one_is_not(
+    queues: Life,
+) -> None:
+    await up(queues, service("1"))
+    await release(queues, "2", percent=20, stable="1")
+    await queues.settle(START)
+    faults = '[{"kind": "errors", "model": "m", "version": "2", "share": 0.3}, {"kind": "slow", "model": "other"}]'
+    meta = {"name": "sandbox-faults", "namespace": "aiplatform-system"}
+    await queues.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"bad": faults}})
+    await queues.settle()
+    assert queues.told.at("m") == {"2": 0.2, "1": 0.8}
+    assert queues.told.conduct[Place("m", "vision-dev")] == {"2": Conduct(error_share=0.3)}
+    await queues.store.delete("v1", "ConfigMap", "sandbox-faults", "aiplatform-system")
+    await queues.settle()
+    assert queues.told.conduct[Place("m", "vision-dev")] == {}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from ai_platform_mcp.sandbox.life.conduct import conduct_of
 from ai_platform_mcp.sandbox.life.crowd import see
-from ai_platform_mcp.sandbox.life.faults import Fault, faults_of, first
+from ai_platform_mcp.sandbox.life.faults import faults_of
 from ai_platform_mcp.sandbox.life.kubelet import COMPONENT, GOLDEN
 from ai_platform_mcp.sandbox.life.placing import ready
 from ai_platform_mcp.sandbox.life.release import MODEL, VERSION
-from ai_platform_mcp.sandbox.life.world import USUAL, Conduct, Json, Place, World, holds, labels_of
+from ai_platform_mcp.sandbox.life.world import Json, Place, World, holds, labels_of
 
 
 async def step(world: World) -> None:
@@ -28,17 +27,6 @@ async def step(world: World) -> None:
         conduct = conduct_of(faults.of(pod) if faults else (), golden=_asks_golden(pod))
         place = Place(labels[MODEL], pod["metadata"]["namespace"], "edge", node)
         world.signals.serves(place, {version: 1.0}, {version: conduct})
-
-
-def conduct_of(faults: Sequence[Fault], *, golden: bool = False) -> Conduct:
-    """Return how a release answers under these faults."""
-    errors, slow, differs = (first(faults, kind) for kind in ("errors", "slow", "golden-differs"))
-    return Conduct(
-        error_share=None if errors is None else 0.2 if errors.share is None else errors.share,
-        slower=1.0 if slow is None else slow.factor or 4.0,
-        golden=golden,
-        differs=USUAL.differs if differs is None else 0.5 if differs.share is None else differs.share,
-    )
 
 
 def _asks_golden(pod: Json) -> bool:

@@ -2,8 +2,9 @@
 
 **On one node**: the Node's annotation ``sandbox.aiplatform.dev/faults``, a JSON list such as
 ``[{"kind": "crash-loop", "version": "2"}]``. **On every node**: any key of the ConfigMap ``sandbox-faults`` in
-``aiplatform-system`` holds such a list; that is how a *release* is bad. ``model`` and ``version`` (as the pods' labels say them)
-narrow a fault to pods of that release; without them it concerns every model's pod. Taking a fault away ends it.
+``aiplatform-system`` holds such a list; that is how a *release* is bad, in the cloud too, where ``errors`` and ``slow`` count.
+``model`` and ``version`` (as the pods' labels say them) narrow a fault to pods of that release; without them it concerns every
+model's pod. Taking a fault away ends it.
 
 ===================  ================================================================================================
 kind                 what happens
@@ -135,6 +136,10 @@ class Faults:
     def on(self, node: str) -> tuple[Fault, ...]:
         """Return the node's own faults."""
         return self._nodes.get(node, ())
+
+    def everywhere(self, model: str, version: str) -> Sequence[Fault]:
+        """Return what is wrong with a release wherever it runs."""
+        return [fault for fault in self._all if fault.concerns(model, version)]
 
     def of(self, pod: Json) -> Sequence[Fault]:
         """Return what is wrong for a pod where it is."""

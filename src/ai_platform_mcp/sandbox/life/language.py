@@ -6,6 +6,8 @@ Every member is alike: a weight is a share of the sum of the ready members' weig
 
 from __future__ import annotations
 
+from ai_platform_mcp.sandbox.life.conduct import in_cloud
+from ai_platform_mcp.sandbox.life.faults import Faults
 from ai_platform_mcp.sandbox.life.release import MODEL, VERSION, first_seen, mark_of
 from ai_platform_mcp.sandbox.life.world import Json, Place, World, labels_of, with_condition
 
@@ -18,7 +20,7 @@ ALONE = 100
 """The weight that counts for a service in no group."""
 
 
-async def step(world: World) -> None:
+async def step(world: World, faults: Faults) -> None:
     """Bring every language model to where KServe would have it by now."""
     services = [row for row in await world.all(API, KIND) if not row["metadata"].get("deletionTimestamp")]
     groups: dict[tuple[str, str], list[Json]] = {}
@@ -32,7 +34,7 @@ async def step(world: World) -> None:
                 ready.add(service["metadata"]["uid"])
 
         await world.each(members, move)
-    _signal(world, services, ready)
+    _signal(world, services, ready, faults)
 
 
 def _route(service: Json) -> Json:
@@ -79,7 +81,7 @@ async def _labelled(world: World, service: Json, group: str) -> None:
         await world.patch(service, {"metadata": {"labels": {GROUP_LABEL: group}}})
 
 
-def _signal(world: World, services: list[Json], ready: set[str]) -> None:
+def _signal(world: World, services: list[Json], ready: set[str], faults: Faults) -> None:
     """Say which version gets which share of each model's traffic; one that is being replaced goes on with what it had."""
     places: dict[Place, list[Json]] = {}
     for service in services:
@@ -97,4 +99,4 @@ def _signal(world: World, services: list[Json], ready: set[str]) -> None:
         for row in up:
             version = labels_of(row).get(VERSION, "unknown")
             shares[version] = shares.get(version, 0.0) + _weight(row) / total
-        world.signals.serves(place, shares)
+        world.signals.serves(place, shares, in_cloud(faults, place.model, shares))

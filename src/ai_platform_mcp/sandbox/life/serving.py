@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from ai_platform_mcp.sandbox.life import language
+from ai_platform_mcp.sandbox.life.conduct import in_cloud
+from ai_platform_mcp.sandbox.life.faults import Faults, faults_of
 from ai_platform_mcp.sandbox.life.release import MODEL, STABLE_VERSION, VERSION, first_seen, mark_of
 from ai_platform_mcp.sandbox.life.world import Json, Place, World, annotations_of, labels_of, with_condition
 
@@ -22,8 +24,9 @@ CANARY_SEEN = "sandbox.aiplatform.dev/canary-seen"
 
 async def step(world: World) -> None:
     """Bring every service to where KServe would have it by now."""
-    await world.each(await world.all(SERVING, "InferenceService"), lambda service: _move(world, service))
-    await language.step(world)
+    faults = await faults_of(world, ())
+    await world.each(await world.all(SERVING, "InferenceService"), lambda service: _move(world, service, faults))
+    await language.step(world, faults)
 
 
 def mode_of(service: Json) -> str:
@@ -32,7 +35,7 @@ def mode_of(service: Json) -> str:
     return {"Serverless": "Knative", "RawDeployment": "Standard"}.get(named, named)
 
 
-async def _move(world: World, service: Json) -> None:
+async def _move(world: World, service: Json, faults: Faults) -> None:
     if service["metadata"].get("deletionTimestamp"):
         return
     meta, now = service["metadata"], world.now()
@@ -64,7 +67,7 @@ async def _move(world: World, service: Json) -> None:
     for kind in ("PredictorReady", "IngressReady", "Ready"):
         status = with_condition(status, kind, True, "", "", now)
     await world.status(service, status)
-    _signal(world, service, status)
+    _signal(world, service, status, faults)
 
 
 def _starting(status: Json, now: datetime) -> Json:
@@ -137,9 +140,10 @@ def shares(service: Json, status: Json) -> dict[str, float]:
     return {**canaries, annotations_of(service).get(STABLE_VERSION, version): 1 - sum(canaries.values())}
 
 
-def _signal(world: World, service: Json, status: Json) -> None:
+def _signal(world: World, service: Json, status: Json, faults: Faults) -> None:
     if MODEL in labels_of(service):
-        world.signals.serves(_place(service), shares(service, status))
+        place, taken = _place(service), shares(service, status)
+        world.signals.serves(place, taken, in_cloud(faults, place.model, taken))
 
 
 def _place(service: Json) -> Place:
