@@ -278,6 +278,7 @@ async def test_routes_are_made_where_a_gateway_is_named_and_what_they_cannot_say
     again = await route(with_gateway, gateway="routes")
     assert {step["action"] for step in again.data["steps"]} == {"none"}, again.text
     assert "No route for vision-v2-cloud-2: saas is no Service of vision-dev" in again.text
+    assert "There is no Gateway gateways/models" in again.text
     assert "fallbacks between groups and the circuit breaker are not its to say" in again.text
     back = await with_gateway.call(
         "control_operation", operation_id=done.data["operation_id"], action="rollback", mode="apply"

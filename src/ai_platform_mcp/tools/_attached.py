@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ai_platform_mcp.core.errors import CapabilityMissing
+from ai_platform_mcp.core.errors import CapabilityMissing, Forbidden
 from ai_platform_mcp.core.model import type_json
-from ai_platform_mcp.core.plan import Apply
+from ai_platform_mcp.core.plan import Apply, Risk
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.domain.objects import labels_of, metadata_of, preconditions, ref_of, rows, section
 from ai_platform_mcp.domain.routing.plan import RoutingPlan
@@ -33,6 +33,7 @@ class Attached:
 
     steps: tuple[Apply, ...]
     reasons: tuple[str, ...]
+    risks: tuple[Risk, ...] = ()
 
 
 async def attached(
@@ -67,7 +68,20 @@ async def attached(
         )
     if pools:
         reasons.append(f"An endpoint picker chooses the replica of {', '.join(sorted(pools))} (InferencePool).")
-    return Attached(steps, tuple(reasons))
+    return Attached(steps, tuple(reasons), await _gateway_away(readers, where, gateway) if steps else ())
+
+
+async def _gateway_away(readers: Readers, where: Place, gateway: Gateway) -> tuple[Risk, ...]:
+    """Return the warning that routes attach to a Gateway that is not there: nothing would carry them out."""
+    namespace = gateway.namespace or where.namespace.name
+    cluster = where.cluster.name
+    try:
+        served = await readers.clusters.serves(cluster, ROUTE_API, "Gateway")
+        live = await readers.clusters.get(cluster, ROUTE_API, "Gateway", gateway.name, namespace) if served else None
+    except Forbidden:
+        return ()  # whoever may not read it may still attach routes to it
+    text = f"There is no Gateway {namespace}/{gateway.name}: no request reaches these routes until there is one."
+    return () if live else (Risk(severity="warning", text=text),)
 
 
 async def _step(readers: Readers, where: Place, route: type_json, origin: Origin, *, force: bool) -> Apply:

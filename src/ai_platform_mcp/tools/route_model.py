@@ -9,14 +9,14 @@ from pydantic import Field
 
 from ai_platform_mcp.core.errors import CapabilityMissing
 from ai_platform_mcp.core.facts import Facts
-from ai_platform_mcp.core.plan import Draft, Evidence, Risk, Step
+from ai_platform_mcp.core.plan import Draft, Evidence, Risk
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
 from ai_platform_mcp.domain.namespaces import Environment
 from ai_platform_mcp.domain.routing.facts import Target
 from ai_platform_mcp.domain.routing.observed import RoutingFacts
 from ai_platform_mcp.domain.routing.plan import Breaker, RoutingPlan
-from ai_platform_mcp.tools._attached import attached
+from ai_platform_mcp.tools._attached import Attached, attached
 from ai_platform_mcp.tools._models import Chosen, choose_version
 from ai_platform_mcp.tools._proxy import LiveProxy, ProxyPart, proxy_part, read_proxy
 from ai_platform_mcp.tools._reachable import Reachable, reachable
@@ -107,7 +107,7 @@ class RouteModel:
                 cause=" ".join(routes.reasons),
                 remedy="Pass gateway=litellm, or set routing.gateway in the platform file.",
             )
-        return _draft(world, plan, why, proxy, routes.steps, routes.reasons)
+        return _draft(world, plan, why, proxy, routes)
 
 
 async def _read(params: RouteModelParams, readers: Readers, context: PlanContext) -> _World:
@@ -142,8 +142,7 @@ def _draft(
     plan: RoutingPlan,
     why: str,
     proxy: ProxyPart | None,
-    routes: tuple[Step, ...],
-    reasons: tuple[str, ...],
+    routes: Attached,
 ) -> Draft:
     promised = f"p95 of {world.slo_ms} ms" if world.slo_ms else "no promise"
     first = next(group for group in plan.groups if group.name == plan.entries["interactive"])
@@ -152,10 +151,10 @@ def _draft(
     return Draft(
         action="route",
         summary=f"Route {plan.model} in {where.namespace.name} ({where.environment}): {tier} first{spills}; {promised}.",
-        steps=(*(proxy.steps if proxy else ()), *routes),
+        steps=(*(proxy.steps if proxy else ()), *routes.steps),
         targets=(world.where.target(),),
         facts=Facts(model=world.chosen.facts, routing=facts_of(plan, world.targets, world.slo_ms)),
-        risks=(*_risks(world), *risks_of(plan), *(proxy.risks if proxy else ())),
+        risks=(*_risks(world), *risks_of(plan), *(proxy.risks if proxy else ()), *routes.risks),
         evidence=(world.chosen.evidence(), *_evidence(world.facts)),
         reasons=tuple(
             row
@@ -164,7 +163,7 @@ def _draft(
                 *world.reach.left_out,
                 why,
                 *(proxy.reasons if proxy else ()),
-                *reasons,
+                *routes.reasons,
             )
             if row
         ),
