@@ -1,6 +1,6 @@
 """What an edge release is planned with: golden inputs, analysis, what a node needs, and what nobody will measure.
 
-A cluster without any object stands for the fleet's: nothing is read there but the site facts and the Service.
+A cluster with a serving runtime and no other object stands for the fleet's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from ai_platform_mcp.core.errors import Conflict
 from ai_platform_mcp.core.ports import Readers
-from ai_platform_mcp.core.rows import ClusterInfo, VersionRow
+from ai_platform_mcp.core.rows import ClusterInfo, Page, VersionRow
 from ai_platform_mcp.domain.evidence import GOLDEN_INPUTS, GOLDEN_INPUTS_DIGEST, golden_inputs, model_facts
 from ai_platform_mcp.domain.fleet import Member
 from ai_platform_mcp.domain.namespaces import NamespaceRow
@@ -30,14 +30,22 @@ GOLDEN = {GOLDEN_INPUTS: "s3://golden/m-2.jsonl", GOLDEN_INPUTS_DIGEST: "sha256:
 CAN = Capabilities(kinds=frozenset({f"{API}/EdgeRollout", "v1/Service"}), kubernetes_minor=36)
 
 
-class Nothing:
+class Empty:
+    """Has one serving runtime and nothing else."""
+
     async def get(self, *_: object) -> None:
         return None
+
+    async def serves(self, _cluster: str, _version: str, kind: str) -> bool:
+        return kind == "ClusterServingRuntime"
+
+    async def list(self, *_: object, **__: object) -> Page:
+        return Page(items=({"metadata": {"name": "r"}, "spec": {}},))
 
 
 @dataclass
 class Cluster:
-    clusters: Nothing
+    clusters: Empty
 
 
 def version(number: str, source: str = "oci://r.example/m@sha256:", **tags: str) -> VersionRow:
@@ -69,7 +77,7 @@ async def planned(
     space = NamespaceRow(name="vision", team="vision", environment=environment)
     where = Place(cluster=ClusterInfo(name="c1"), namespace=space, environment=environment, team="vision")
     fleet = Fleet(everyone=members, members=members, rollouts=rollouts)
-    readers = cast("Readers", Cluster(Nothing()))
+    readers = cast("Readers", Cluster(Empty()))
     origin = Origin(model="m", version=row.version, operation="op-1")
     return await edge_part(readers, where, chosen, fleet, percent=25, runtime="r", force=False, can=CAN, origin=origin)
 
