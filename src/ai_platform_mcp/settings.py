@@ -30,6 +30,8 @@ What serving costs and what is promised is written down per model, and ``*`` is 
 and right-sizing count with it (``core.tariff`` has every field)::
 
     routing:
+      proxy: {deployment: litellm}  # restarted when route_model changes its ConfigMap
+      gateway: {name: models, namespace: gateways, domain: models.example.com}
       tariff:
         basis: hardware over 36 months with power and line, 2026-08
         edge_node_hourly_cents: {NVIDIA-Jetson-AGX-Orin: 9}
