@@ -52,6 +52,7 @@ async def test_auto_takes_a_small_onnx_model_to_edge_and_cloud_with_reasons(plat
     spec = rollout["spec"]
     assert spec["digest"] == notes["aiplatform.dev/model-digest"]
     assert [wave["canary"] for wave in spec["waves"]] == [True] + [False] * (len(spec["waves"]) - 1)
+    assert spec["runtime"] == "kserve-tritonserver"  # without an image, nothing else says what serves it on a node
     sites = [site for wave in spec["waves"] for site in wave["sites"]]
     assert sorted(sites) == sorted(set(sites)) and len(sites) == 11
     near = await platform.get("v1", "Service", "vision-v2-edge", "vision-dev")

@@ -32,6 +32,7 @@ from ai_platform_mcp.manifests.routing import zonal_service
 from ai_platform_mcp.tools._cloud import made_by
 from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_if_served
+from ai_platform_mcp.tools._runtimes import runtime_of
 
 EDGE_SELECTOR = {"node-role.kubernetes.io/edge": ""}
 PORT = 8080
@@ -139,13 +140,14 @@ async def edge_part(
 
     Raises:
         Conflict: another release of the model is on its way to some of these sites.
-        CapabilityMissing: the EdgeRollout CRD is not installed.
+        CapabilityMissing: the EdgeRollout CRD is not installed, or no serving runtime for the version's format.
+        InvalidInput: the runtime asked for is not installed.
     """
     _refuse_overlap(chosen, fleet)
     waves = plan_waves(fleet.members, percent)
     name, generation = _name(chosen, fleet, origin)
     golden, analysis = _golden(chosen), _analysis(where, chosen, fleet)
-    release = _release(chosen, runtime)
+    release = _release(chosen, await runtime_of(readers, where, chosen, runtime, edge=True))
     rollout = edge_manifests.Rollout(
         name=name,
         namespace=where.namespace.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.core.ports import Readers
@@ -19,12 +18,10 @@ from ai_platform_mcp.domain.progress import STABLE_VERSION, knative_mode
 from ai_platform_mcp.manifests.common import Capabilities, Origin, label_value, object_name
 from ai_platform_mcp.manifests.kserve import (
     API,
-    RUNTIME_API,
     Canary,
     Endpoint,
     Mode,
     ModelSource,
-    choose_runtime,
     endpoint_name,
     inference_service,
 )
@@ -40,7 +37,8 @@ from ai_platform_mcp.tools._cloud import (
     title_of,
 )
 from ai_platform_mcp.tools._models import Chosen
-from ai_platform_mcp.tools._reading import Place, list_if_served
+from ai_platform_mcp.tools._reading import Place
+from ai_platform_mcp.tools._runtimes import runtime_of
 from ai_platform_mcp.tools._scaling import Scaler, scaler_of
 
 KSERVE_NAMESPACE, KSERVE_CONFIG = "kserve", "inferenceservice-config"
@@ -83,7 +81,7 @@ async def cloud_part(
     source = ModelSource(
         format=chosen.format(),
         storage_uri=chosen.storage_uri(),
-        runtime=await _runtime(readers, where, chosen, runtime),
+        runtime=await runtime_of(readers, where, chosen, runtime),
     )
     endpoint = Endpoint(
         name=service.name,
@@ -144,23 +142,6 @@ def _canary(service: LiveService, version: str, source: ModelSource, percent: in
         replicas=canary_replicas(min(size.min_replicas, service.replicas("minReplicas")), percent),
         name=object_name("canary", f"v{version}", length=20),
     )
-
-
-async def _runtime(readers: Readers, where: Place, chosen: Chosen, asked: str) -> str:
-    cluster = where.cluster.name
-    found = await list_if_served(readers, cluster, RUNTIME_API, "ClusterServingRuntime")
-    found += await list_if_served(readers, cluster, RUNTIME_API, "ServingRuntime", namespace=where.namespace.name)
-    enabled = [row for row in found if section(row, "spec").get("disabled") is not True]
-    names = {str(metadata_of(row).get("name", "")) for row in enabled}
-    if not asked:
-        return choose_runtime(chosen.format(), names)
-    if asked not in names:
-        raise InvalidInput(
-            f"The serving runtime {asked!r} is not installed.",
-            cause="An InferenceService that names it would be accepted and never start.",
-            remedy=f"Leave out runtime, or use one of: {', '.join(sorted(names)) or 'none is installed'}.",
-        )
-    return asked
 
 
 async def _mode(
