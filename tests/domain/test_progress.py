@@ -100,3 +100,12 @@ def test_the_most_urgent_of_several_objects_speaks_for_all():
 )
 def test_an_object_of_a_strange_shape_is_told_and_never_raises(kind: str, junk: dict[str, Any]):
     assert progress_of({"kind": kind, **junk}).sentence
+
+
+@pytest.mark.parametrize("kind", ["EdgeRollout", "CanaryRollout"])
+def test_a_rollout_that_analysis_holds_up_says_what_was_measured(kind: str):
+    said = {"message": "errors fail: 20.00% of 500, control nodes 1.00% of 500"}
+    held = progress_of(obj(kind, phase="Paused", reason="analysis", message="It is worse.", analysis=said))
+    assert held.said == f"It is worse. {said['message']}"
+    passed = progress_of(obj(kind, phase="Running", reason="wave", message="Soaks.", analysis=said))
+    assert passed.said == "Soaks."

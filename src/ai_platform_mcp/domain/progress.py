@@ -243,8 +243,16 @@ def _edgerollout(live: type_json) -> Progress:
     if section(live, "spec").get("paused") is True and state in ("queued", "running"):
         state = "paused"
     told = f"{untrusted(phase, 20)}, wave {wave} of {len(waves)}: {counts}." if total else f"{untrusted(phase, 20)}."
-    said = untrusted(str(status.get("message") or status.get("reason") or ""), MESSAGE_BUDGET)
-    return Progress(state=state, percent=100 * healthy // total if total else None, sentence=told, said=said)
+    return Progress(state=state, percent=100 * healthy // total if total else None, sentence=told, said=_told(status))
+
+
+def _told(status: type_json) -> str:
+    """Return what a rollout's controller says, with the comparisons where analysis is why it stands where it does."""
+    measured = (
+        section(status, "analysis").get("message") if status.get("reason") in ("analysis", "inconclusive") else ""
+    )
+    text = " ".join(str(part) for part in (status.get("message") or status.get("reason"), measured) if part)
+    return untrusted(text, 2 * MESSAGE_BUDGET if measured else MESSAGE_BUDGET)
 
 
 def _canaryrollout(live: type_json) -> Progress:
@@ -262,8 +270,7 @@ def _canaryrollout(live: type_json) -> Progress:
     told = f"{untrusted(phase, 20)}, step {step} of {steps}: {untrusted(str(spec.get('version')), 40)} has {share} %."
     if phase in ("Succeeded", "RolledBack", "Stopped"):
         told = f"{untrusted(phase, 20)}."
-    said = untrusted(str(status.get("message") or status.get("reason") or ""), MESSAGE_BUDGET)
-    return Progress(state=state, percent=100 if phase == "Succeeded" else share, sentence=told, said=said)
+    return Progress(state=state, percent=100 if phase == "Succeeded" else share, sentence=told, said=_told(status))
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------
