@@ -12,6 +12,7 @@ from live_platform import Platform
 TRAINING = {"purpose": "train", "accelerator": "a100", "count": 8, "hours": 1, "mode": "apply"}
 KUEUE = "kueue.x-k8s.io/v1beta2"
 SERVING = "serving.kserve.io/v1beta1"
+CANARIES = "serving.aiplatform.dev/v1alpha1"
 
 
 async def steer(platform: Platform, begun: Result, action: str, **more: Any) -> Result:
@@ -93,28 +94,41 @@ async def test_an_operation_that_left_nothing_behind_says_so(platform: Platform)
         await steer(platform, done, "pause")
 
 
-async def test_a_canary_is_promoted_or_rolled_back_in_the_field_of_its_mode(platform: Platform):
+async def canary_of(platform: Platform, namespace: str) -> dict[str, Any]:
+    """The newest CanaryRollout of a namespace, once the sandbox's controller has seen it."""
+    for _ in range(600):
+        page = await platform.readers.clusters.list("sandbox", CANARIES, "CanaryRollout", namespace=namespace)
+        newest = max(page.items, key=lambda row: row["metadata"]["creationTimestamp"])
+        if (newest.get("status") or {}).get("phase"):
+            return newest
+        await anyio.sleep(0.1)
+    raise AssertionError("no controller has seen it")
+
+
+async def test_a_canary_is_rolled_back_by_its_rollout(platform: Platform):
     first = await platform.call(
         "deploy_model", model="vision-v2:2", target="cloud", environment="dev", canary_percent=0, mode="apply"
     )
     assert first.data["status"] == "applied", first.text
+    before = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-dev")
     canary = await platform.call(
         "deploy_model", model="vision-v2:4", target="cloud", environment="dev", canary_percent=20, mode="apply"
     )
     assert canary.data["status"] == "applied", canary.text
-    before = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-dev")
-    assert before is not None
+    await canary_of(platform, "vision-dev")
     back = await steer(platform, canary, "rollback")
     assert back.data["status"] == "applied", back.text
-    rolled = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-dev")
-    assert rolled is not None
-    if "canary" in before["spec"]:
-        assert "canary" not in rolled["spec"] and rolled["spec"]["predictor"] == before["spec"]["predictor"]
-    else:
-        assert rolled["spec"]["predictor"]["canaryTrafficPercent"] == 0
+    rolled = None
+    for _ in range(300):
+        rolled = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-dev")
+        if rolled is not None and "canary" not in rolled["spec"]:
+            break
+        await anyio.sleep(0.1)
+    assert before is not None and rolled is not None
+    assert rolled["spec"] == before["spec"] and rolled["metadata"]["labels"]["aiplatform.dev/version"] == "2"
 
 
-async def test_promoting_gives_all_traffic_to_the_canary_and_keeps_the_replicas(platform: Platform):
+async def test_promoting_tells_the_rollout_to_let_every_step_pass(platform: Platform):
     await platform.call(
         "deploy_model", model="vision-v2:1", target="cloud", environment="staging", canary_percent=0, mode="apply"
     )
@@ -122,13 +136,10 @@ async def test_promoting_gives_all_traffic_to_the_canary_and_keeps_the_replicas(
         "deploy_model", model="vision-v2:4", target="cloud", environment="staging", canary_percent=10, mode="apply"
     )
     assert canary.data["status"] == "applied", canary.text
-    before = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-staging")
+    rollout = await canary_of(platform, "vision-staging")
     promoted = await steer(platform, canary, "promote")
-    after = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-staging")
     assert promoted.data["status"] == "applied", promoted.text
-    assert before is not None and after is not None
-    assert "canary" not in after["spec"] and "canaryTrafficPercent" not in after["spec"]["predictor"]
-    wanted = before["spec"]["canary"][0]["predictor"] if "canary" in before["spec"] else before["spec"]["predictor"]
-    assert after["spec"]["predictor"]["model"]["storageUri"] == wanted["model"]["storageUri"]
-    assert after["spec"]["predictor"]["minReplicas"] == before["spec"]["predictor"]["minReplicas"]
-    assert "aiplatform.dev/stable-version" not in after["metadata"]["annotations"]
+    assert len(promoted.data["steps"]) == 1, "the service is left to its rollout"
+    name = rollout["metadata"]["name"]
+    after = await platform.get(CANARIES, "CanaryRollout", name, "vision-staging")
+    assert after is not None and after["spec"]["accepted"] == {"step": len(rollout["spec"]["steps"]) - 1}
