@@ -166,6 +166,18 @@ async def test_what_is_slow_is_fixed_by_the_first_measurement():
     assert later.slow == {"cloud": 0.1} and later.judgement.verdict == "pass"
 
 
+async def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    class Hangs(Store):
+        async def outcomes(self, check: Check, side: Side, source: str = "") -> Outcomes | None:
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr("ai_platform_mcp.controllers.analysis.measure.DEADLINE", 0.01)
+    with anyio.fail_after(10):
+        found = await measure(Hangs(), question(1800, "errors", "slow"), NOW)
+    assert found.judgement.verdict == "inconclusive" and len(found.judgement.missing) == 2
+    assert "did not answer everything" in found.judgement.sentence()
+
+
 async def test_a_look_never_waits_for_a_store_and_hears_when_it_has_answered():
     store, heard = Store(edge_errors=counted(1), cloud_errors=counted(1)), anyio.Event()
     analyst = Analyst(store, lambda: NOW, lambda _word: heard.set())

@@ -132,6 +132,17 @@ async def test_a_failure_after_resuming_pauses_again(world: World):
     assert status["reason"] == "max_failures" and fleet.read(name)["spec"]["accepted"] == {"failures": 1}
 
 
+def test_an_analysis_that_nobody_can_make_pauses_and_never_passes(world: World):
+    fleet = world.fleet(sites=2)
+    asked = {"checks": [{"check": "errors"}], "waitSeconds": 1}
+    name = fleet.roll(waves=[{"name": "all", "percent": 100}], analysis=asked)
+    status = fleet.ends(name, "Paused")
+    assert status["reason"] == "inconclusive" and status["analysis"]["verdict"] == "inconclusive"
+    assert status["analysis"]["missing"], "this controller knows no metrics store of these nodes"
+    fleet.change(name, accepted={"wave": 0})
+    fleet.ends(name, "Succeeded")
+
+
 def test_a_site_outside_of_its_window_is_left_alone(world: World):
     fleet = world.fleet(sites=2)
     hour = datetime.now(UTC).hour
