@@ -154,3 +154,22 @@ def test_whatever_plan_is_made_has_no_error_but_an_edge_that_nothing_backs(
     assert not spot & {member.target for group in plan.groups if group.name in chain for member in group.members}
     if any(row.tier == "cloud" and not row.spot and not row.asynchronous for row in rows) and not regions:
         assert not grave
+
+
+def test_an_edge_is_sent_what_its_slots_complete_in_a_minute_in_all_groups_together() -> None:
+    alone = {member.target: member.per_minute for member in made(EDGE, OTHER, CLOUD).groups[0].members}
+    assert alone == {"site-1": 60, "site-2": 180}
+    shared = {
+        (group.name, member.target): member.per_minute for group in FULL.groups for member in group.members
+        if member.per_minute
+    }  # fmt: skip
+    assert shared == {(name, site): count for name in ("chat", "chat-noncritical") for site, count in
+                      (("site-1", 30), ("site-2", 90))}  # fmt: skip
+    unmeasured = target("site", tier="edge", service={"base_seconds": 0})
+    assert made(unmeasured, CLOUD).groups[0].members[0].per_minute is None
+
+
+def test_a_plan_says_which_breaker_it_was_made_with() -> None:
+    plan = plan_routes("chat", [CLOUD], Request(), SLO, Breaker(allowed_fails=4, cooldown_seconds=9, retries=1))
+    assert plan.breaker == Breaker(allowed_fails=4, cooldown_seconds=9, retries=1)
+    assert "a circuit opens at failure 5 within 9 s, for as long" in plan.reasons
