@@ -274,8 +274,9 @@ async def test_a_split_that_cannot_be_is_refused_with_what_can_be(fleet: Fleet, 
         assert refused.value.remedy
 
 
-async def test_the_namespace_of_the_series_is_the_rollouts(fleet: Fleet):
-    (row,) = rows_of(
-        await fleet.ask(by="version", signal="rps", namespace=NAMESPACE, model=MODEL, target="edge", site="eu-west-1")
-    )
-    assert row["version"] == "4"
+async def test_a_namespace_narrows_the_rows_and_is_no_ground_to_call_a_node_silent(fleet: Fleet):
+    answer = await fleet.ask(by="version", namespace=NAMESPACE, model=MODEL, target="edge", site="eu-west-1")
+    assert [row["version"] for row in rows_of(answer)] == ["4"]
+    assert "nodes" not in answer.data["silent"] and "ask without namespace" in answer.text
+    other = await fleet.ask(by="version", namespace="vision-dev", model=MODEL)
+    assert other.data["rows"] == [] and "nothing for this scope" in other.data["absence"]

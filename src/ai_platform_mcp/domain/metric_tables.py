@@ -65,15 +65,16 @@ def silence(expected: Iterable[NodeRow], reporting: Reporting) -> Silence:
 def split_result(answers: Mapping[str, MetricAnswer], *, window: str, quiet: Silence | None = None) -> Result:
     """Return the answers of one or several signals, split alike, as one table within 2,000 tokens.
 
-    Rows stand in the order of their labels; where they do not all fit, the worst are kept, and the rest is counted. Numbers have
-    three significant digits; several signals side by side are in percent and milliseconds.
+    Rows stand in the order of their labels; where they do not all fit, those that fail most, are slowest or largest are kept, and
+    the rest is counted. Numbers have three significant digits; several signals side by side are in percent and milliseconds.
     """
     if len(answers) > 1:
         answers = {_SHORT[name][0]: _scaled(answer, _SHORT[name][1]) for name, answer in answers.items()}
     rows = _rows(answers)
     labels = _label_names(rows)
     order = sorted(rows, key=lambda key: [dict(rows[key].labels).get(name, "") for name in labels])
-    by_badness = sorted(order, key=lambda key: _badness(rows[key]), reverse=True)
+    trouble = _by_trouble(answers)
+    by_badness = sorted(order, key=lambda key: _badness(rows[key], trouble), reverse=True)
 
     def page(count: int) -> Result:
         kept = set(by_badness[:count]) if count < len(order) else set(order)
@@ -150,10 +151,13 @@ def _label_names(rows: Mapping[Key, _Row]) -> list[str]:
     return ordered
 
 
-def _badness(row: _Row) -> tuple[float, ...]:
-    """Order rows by trouble: failing, then slow, then by whatever else is measured."""
-    order = sorted(row.values, key=lambda name: ("error" not in name, "p95" not in name, name))
-    return tuple(row.values[name] or 0.0 for name in order)
+def _by_trouble(columns: Iterable[str]) -> list[str]:
+    """Order columns by what they say of trouble: failing, then slow, then whatever else is measured."""
+    return sorted(columns, key=lambda name: ("error" not in name, "p95" not in name, name))
+
+
+def _badness(row: _Row, order: Sequence[str]) -> tuple[float, ...]:
+    return tuple(row.values.get(name) or 0.0 for name in order)
 
 
 def _page(
@@ -189,7 +193,10 @@ def _page(
         notes.append(f"Stale: the newest sample is over {STALE_SECONDS // 60} minutes old (null: over an hour).")
     if omitted:
         data["omitted_rows"] = omitted
-        notes.append(f"{omitted} more rows are left out, the better ones: narrow by site, region, version or node.")
+        least = _by_trouble(columns)[0]
+        notes.append(
+            f"{omitted} more rows, those of the lowest {least}, are left out: narrow by site, version or node."
+        )
     if not rows:
         data["absence"] = first.absence
     if quiet is not None:

@@ -17,6 +17,8 @@ async def silent_nodes(readers: Readers, scope: MetricScope) -> Silence | None:
     """
     if not scope.model or scope.target == "cloud" or scope.queue:
         return None
+    if scope.namespace:
+        return Silence(unknown="nodes say which release they run, and not of which namespace; ask without namespace")
     try:
         reporting = await readers.metrics.reporting(scope)
         if not reporting.known:

@@ -55,7 +55,7 @@ class MetricsParams(Params):
             raise ValueError("pass signal, promql, or by (rps, error_rate, e2e_p50 and e2e_p95 side by side)")
         unknown = sorted(set(self.split) - set(SPLITS))
         if unknown:
-            raise ValueError(f"by cannot be {', '.join(unknown)}; it is one or more of: {', '.join(SPLITS)}")
+            raise ValueError(f"by cannot be {', '.join(unknown)[:60]}; it is one or more of: {', '.join(SPLITS)}")
         if self.by and self.step and not self.signal:
             raise ValueError("over time one signal is split at a time: pass signal, or leave out step")
         if self.points and not self.step:
