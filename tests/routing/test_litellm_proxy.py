@@ -21,6 +21,7 @@ import yaml
 from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.domain.lint.engine import check
 from ai_platform_mcp.domain.lint.model import Around
+from ai_platform_mcp.domain.routing.conversations import LITELLM_CHECK, LITELLM_HEADER
 from ai_platform_mcp.domain.routing.facts import Request
 from ai_platform_mcp.domain.routing.latency import Latency
 from ai_platform_mcp.manifests.common import Capabilities
@@ -49,6 +50,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "small": {"context_tokens": 64},
     "busy": {"units": 1, "slots_per_unit": 1, "latency": Latency(bounds=(0.89, 0.91), counts=(0, 1000), count=1000)},
 }
+TWINS = ("talk-a", "talk-b")
 BUSY_PER_MINUTE = 66
 """What one slot completes in a minute at 0.9 s each."""
 
@@ -66,10 +68,11 @@ class Proxy:
         self.url, self.servers = url, servers
         self._client = httpx.Client(timeout=60, trust_env=False, headers={"Authorization": f"Bearer {KEY}"})
 
-    def ask(self, model: str, text: str = "hello") -> Answer:
+    def ask(self, model: str, text: str = "hello", talk: str = "") -> Answer:
         began = time.perf_counter()
         body = {"model": model, "messages": [{"role": "user", "content": text}]}
-        answer = self._client.post(f"{self.url}/v1/chat/completions", json=body)
+        headers = {LITELLM_HEADER: talk} if talk else {}
+        answer = self._client.post(f"{self.url}/v1/chat/completions", json=body, headers=headers)
         taken = time.perf_counter() - began
         assert answer.status_code == 200, answer.text[:500]
         return Answer(answer.json()["choices"][0]["message"]["content"], taken)
@@ -109,6 +112,17 @@ async def _config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
     return yaml.safe_load(config["data"]["config.yaml"]) if config else {}
 
 
+def with_twins(config: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
+    """The configuration with a group of two servers and what a routing answer says keeps conversations with one of them."""
+    like = config["model_list"][0]
+    for url in urls.values():
+        params = {**like["litellm_params"], "api_base": url, "model": "openai/talk", "timeout": 5}
+        config["model_list"].append({"model_name": "talk", "litellm_params": params})
+    config["router_settings"]["optional_pre_call_checks"] = [LITELLM_CHECK]
+    config["router_settings"]["fallbacks"].append({"talk": ["fine-cloud"]})
+    return config
+
+
 def installed_version(program: str) -> str:
     """The version by the names of the environment's folders: the malware ran as soon as its Python started."""
     found = Path(program).resolve().parent.parent.glob("lib/python*/site-packages/litellm-*.dist-info")
@@ -131,7 +145,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         servers = {case: stack.enter_context(model_server("edge", mode)) for case, mode in CASES.items() if mode}
         cloud = stack.enter_context(model_server("cloud"))
         edges = {case: servers[case].url if case in servers else dead for case in CASES}
-        (folder / "config.yaml").write_text(yaml.safe_dump(config_of(edges, cloud.url)))
+        twins = {name: stack.enter_context(model_server(name)) for name in TWINS}
+        config = with_twins(config_of(edges, cloud.url), {name: server.url for name, server in twins.items()})
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
         port = free_port()
         line = [program, "--config", folder / "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
         keys = {"LITELLM_MASTER_KEY": KEY, "SERVER_KEY": "any"}
@@ -140,7 +156,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         environment = {**kept, **keys, **quiet, "HOME": str(folder), "NO_PROXY": "127.0.0.1"}
         with process(folder / "log", *line, cwd=folder, env=environment) as running:
             wait_for(f"http://127.0.0.1:{port}/health/liveliness", running, folder / "log", 180)
-            asked = Proxy(f"http://127.0.0.1:{port}", servers | {"cloud": cloud})
+            asked = Proxy(f"http://127.0.0.1:{port}", servers | twins | {"cloud": cloud})
             for _ in range(3):
                 assert asked.ask("fine").by == "edge"  # its first requests import and connect
             try:
@@ -210,3 +226,18 @@ def test_what_an_edge_cannot_complete_in_a_minute_spills_to_the_cloud_without_as
     assert proxy.servers["busy"].calls == BUSY_PER_MINUTE
     spilled = [round(answer.seconds, 3) for answer in answers[BUSY_PER_MINUTE:]]
     assert statistics.median(spilled) < proxy.usual(), spilled
+
+
+@real
+def test_a_conversation_keeps_its_server_and_goes_on_when_that_dies_in_the_middle(proxy: Proxy) -> None:
+    talks = [f"conversation-{number}" for number in range(12)]
+    homes = {talk: [proxy.ask("talk", talk=talk).by for _ in range(4)] for talk in talks}
+    assert all(len(set(by)) == 1 for by in homes.values()), homes
+    assert {by[0] for by in homes.values()} == set(TWINS), "one server had them all"
+    lost, left = TWINS
+    proxy.servers[lost].mode = "gone"
+    after = {talk: [proxy.ask("talk", talk=talk).by for _ in range(3)] for talk in talks}
+    assert all(by[-1] == left for by in after.values()), after
+    # until the circuit opens its requests fall back: the conversation goes on, and none of them fails
+    assert sum(row != left for by in after.values() for row in by) <= 2, after
+    assert {row for by in after.values() for row in by} <= {left, "cloud"}

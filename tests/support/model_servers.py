@@ -1,4 +1,4 @@
-"""OpenAI-compatible model servers on loopback that answer, are slow, hang, or are rate-limited, and count their calls."""
+"""OpenAI-compatible model servers on loopback that answer, are slow, hang, are rate-limited, or die, and count their calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Mode = Literal["answers", "hangs", "limited"]
+Mode = Literal["answers", "hangs", "limited", "gone"]
 
 
 class ModelServer:
@@ -28,6 +28,9 @@ class ModelServer:
                 asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
                 outer.heard.append(asked.get("messages", []))
                 outer.calls += 1
+                if outer.mode == "gone":  # as a server does that dies while it holds connections open
+                    self.close_connection = True
+                    return
                 if outer.mode == "hangs":
                     outer.let_go.wait(60)
                     self.close_connection = True

@@ -267,6 +267,17 @@ async def test_a_registered_model_that_nothing_serves_is_said_to_be_so(metrics: 
     assert "Nothing serves it" in answer.text and answer.data["targets"] == []
 
 
+async def test_a_rollout_that_has_reached_no_node_is_said_to_be_under_way(metrics: PrometheusMetrics) -> None:
+    answer = await look(readers(metrics, World(inventory(nodes=()))), verbose=True)
+    assert any("EdgeRollout team-b/vision has not reached a node yet" in note for note in answer.data["notes"])
+
+
+async def test_clusters_that_never_answered_serve_nobody_knows_what(metrics: PrometheusMetrics) -> None:
+    unseen = World(inventory(nodes=(), deployments=(), stale=True, problem="It has not answered yet."))
+    with pytest.raises(Unavailable, match="nobody knows what serves vision"):
+        await look(readers(metrics, unseen))
+
+
 @pytest.mark.parametrize(("window", "message"), [("8d", "at most 7d"), ("soon", "span of time")])
 async def test_a_window_that_makes_no_sense_is_refused(metrics: PrometheusMetrics, window: str, message: str) -> None:
     with pytest.raises(PlatformError, match=message):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from ai_platform_mcp.core.errors import NotFound, PlatformError
+from ai_platform_mcp.core.errors import NotFound, PlatformError, Unavailable
 from ai_platform_mcp.core.inventories import read_inventories
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.principal import Principal
@@ -21,6 +21,7 @@ from ai_platform_mcp.domain.routing.facts import Request, Slo
 from ai_platform_mcp.domain.routing.observed import Observed, RoutingFacts, Source
 from ai_platform_mcp.domain.targets import allowed_region
 from ai_platform_mcp.domain.versions import format_of
+from ai_platform_mcp.domain.views import never_seen, said
 from ai_platform_mcp.manifests import llm
 from ai_platform_mcp.tools._routing_places import FILE, Around, cloud_places, edge_places, speaking
 from ai_platform_mcp.tools._routing_signals import Asked, measure, of_model
@@ -58,11 +59,18 @@ async def read_routing_facts(
 
     Raises:
         NotFound: no cluster serves the model, and the registry has none of this name.
+        Unavailable: no cluster has ever answered.
     """
     configured = await readers.clusters.clusters()
     names = [row.name for row in configured if cluster in ("", row.name)]
     problems: dict[str, str] = {}
     inventories = tuple(await read_inventories(readers, names))
+    if inventories and all(never_seen(row) for row in inventories):
+        raise Unavailable(
+            f"No cluster has answered yet, so that nobody knows what serves {model}.",
+            cause=said(inventories[0].problem),
+            remedy="Try again, and check the clusters with `platform doctor`.",
+        )
     around = Around(
         model, {row.name: row for row in configured}, inventories, readers, max(LEAST_WINDOW, window_seconds)
     )
@@ -93,7 +101,7 @@ async def read_routing_facts(
         **of_model(asked),
     )
     facts = _resident(_promised(facts, around, slo_seconds), around, registered, problems)
-    return facts.model_copy(update={"notes": (*_stale(inventories), *_told(problems))})
+    return facts.model_copy(update={"notes": (*_waiting(facts, inventories), *_stale(inventories), *_told(problems))})
 
 
 @dataclass
@@ -145,6 +153,17 @@ async def _places(
 
 def _told(problems: dict[str, str]) -> tuple[str, ...]:
     return tuple(f"The {name} could not be read: {why}" for name, why in problems.items())
+
+
+def _waiting(facts: RoutingFacts, inventories: Sequence[Inventory]) -> tuple[str, ...]:
+    """Return which rollouts have not reached a node: the edge is not in the picture, and it is meant to be."""
+    reached = {row.cluster for row in facts.of("edge")}
+    return tuple(
+        f"EdgeRollout {row.namespace}/{row.name} has not reached a node yet: {said(row.message) or 'it has said nothing'}"
+        for inventory in inventories
+        for row in inventory.deployments
+        if row.kind == "EdgeRollout" and row.model == facts.model and row.cluster not in reached
+    )
 
 
 def _stale(inventories: Sequence[Inventory]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from ai_platform_mcp.core.errors import InvalidInput, NotFound
+from ai_platform_mcp.core.errors import InvalidInput, PlatformError
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import MetricScope
 from ai_platform_mcp.core.tool import Caller
@@ -31,6 +31,7 @@ async def routing_status(
     Raises:
         InvalidInput: the window is longer than a week, or the name is none.
         NotFound: nobody knows the model.
+        Unavailable: no cluster has ever answered.
     """
     check_name(model)
     if window_seconds > LONGEST_WINDOW:
@@ -54,7 +55,7 @@ async def _read(
     scope = MetricScope(team=who.team, roles=who.roles, model=model, namespace=namespace)
     found: list[RoutingFacts] = []
     rates: list[Rates] = []
-    unknown: list[NotFound] = []
+    failed: list[PlatformError] = []
 
     async def arrivals() -> None:
         rates.append(await read_rates(readers.metrics, scope, window, PART_SECONDS))
@@ -67,9 +68,9 @@ async def _read(
                     readers, who, model, window_seconds=window, cluster=cluster, namespace=namespace
                 )
             )
-        except NotFound as problem:  # raised after the group, which would wrap it
-            unknown.append(problem)
+        except PlatformError as problem:  # raised after the group, which would wrap it
+            failed.append(problem)
             group.cancel_scope.cancel()
-    if unknown:
-        raise unknown[0]
+    if failed:
+        raise failed[0]
     return found[0], rates[0]

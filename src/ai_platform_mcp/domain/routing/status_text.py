@@ -40,7 +40,7 @@ def _window(seconds: int) -> str:
 
 def _targets(data: dict[str, Any]) -> Iterator[str]:
     if not data["targets"]:
-        yield "Nothing serves it: no InferenceService, LLMInferenceService or EdgeRollout of this model is there."
+        yield "Nothing serves it: no node has a release of this model, and no InferenceService or LLMInferenceService is there."
         return
     several = sum(row["tier"] == "cloud" for row in data["targets"]) > 1
     cells: list[tuple[str, ...]] = []
