@@ -20,7 +20,7 @@ checks = st.lists(st.sampled_from(CHECKS), min_size=1, max_size=3, unique=True).
 @given(checks=checks, control=st.sampled_from(CONTROLS), milli=st.integers(1, 999), count=st.integers(1, 10**6))
 def test_an_analysis_reads_back_as_it_was_written(checks: tuple[str, ...], control: str, milli: int, count: int):
     rows = tuple(
-        Asked(check=name, tolerated_milli=milli, slower_than_milli=count if name == "slow" else None)  # type: ignore[arg-type]
+        Asked(check=name, tolerated_milli=milli, slower_than_ms=count if name == "slow" else None)  # type: ignore[arg-type]
         for name in checks
     )
     asked = Analysis(checks=rows, control=control, min_samples=count, wait_seconds=count)  # type: ignore[arg-type]

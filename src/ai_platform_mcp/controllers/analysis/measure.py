@@ -124,7 +124,7 @@ async def _sides(
 
 
 def _wanted(asked: Analysis) -> float | None:
-    found = next((row.slower_than_milli for row in asked.checks if row.check == "slow"), None)
+    found = next((row.slower_than_ms for row in asked.checks if row.check == "slow"), None)
     return None if found is None else found / 1000
 
 

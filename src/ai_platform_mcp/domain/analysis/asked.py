@@ -25,13 +25,13 @@ WAIT_SECONDS = 1800
 class Asked(Value):
     """One check. ``tolerated_milli`` is the rise of the bad share, new over control, that is no reason to stop: thousandths.
 
-    ``slower_than_milli`` is, for the check ``slow`` alone, from how many milliseconds on a call is slow; None: from the
+    ``slower_than_ms`` is, for the check ``slow`` alone, from how many milliseconds on a call is slow; None: from the
     control's 95th percentile on.
     """
 
     check: Check
     tolerated_milli: int = Field(ge=1, le=999)
-    slower_than_milli: int | None = Field(default=None, ge=1)
+    slower_than_ms: int | None = Field(default=None, ge=1)
 
 
 class Analysis(Value):
@@ -108,10 +108,10 @@ def _asked(name: Check, row: type_json) -> Asked:
     return Asked(
         check=name,
         tolerated_milli=int(row.get("toleratedPerMille") or TOLERATED[name]),
-        slower_than_milli=row.get("slowerThanMillis") if name == "slow" else None,
+        slower_than_ms=row.get("slowerThanMillis") if name == "slow" else None,
     )
 
 
 def _manifest(row: Asked) -> type_json:
-    slower = {} if row.slower_than_milli is None else {"slowerThanMillis": row.slower_than_milli}
+    slower = {} if row.slower_than_ms is None else {"slowerThanMillis": row.slower_than_ms}
     return {"check": row.check, "toleratedPerMille": row.tolerated_milli, **slower}
