@@ -27,6 +27,17 @@ async def test_a_read_answers_in_text_and_in_data(on_http: Way):
         assert "churn" in str(answer.structured_content)
 
 
+async def test_routing_is_told_in_text_and_in_data_and_an_unknown_model_is_refused(on_http: Way):
+    async with on_http.open() as client:
+        answer = await call(client, "inspect_platform", kind="routing", name="vision-v2", window="30m")
+        assert not answer.is_error
+        assert "→ Cloud:" in text(answer) and "last 30m" in text(answer)
+        assert answer.structured_content["targets"][0]["share"] == 1
+        assert answer.structured_content["savings"]["why"]
+        wrong = await call(client, "inspect_platform", kind="routing", name="vision-v9")
+        assert wrong.is_error and wrong.structured_content["code"] == "not_found"
+
+
 async def test_a_change_is_planned_and_exactly_the_plan_is_applied(way: Way, world: World):
     async with way.open() as client:
         model = world.model()
