@@ -319,7 +319,7 @@ async def test_what_cannot_serve_is_left_out_with_the_reason(platform: Platform,
 
 async def test_nothing_that_cannot_work_is_planned(platform: Platform, measured: Measure):
     for rows, about, says in (
-        ((), {}, "Nothing that serves vision-v2 is measured"),
+        ((), {}, "Nothing serves vision-v2 that requests could be routed to"),
         ((EDGE,), {}, "at the edge, and no cloud is behind it"),
         ((NEAR, SPOT), {"regions": frozenset(("eu-west",))}, "nothing may serve vision-v2"),
     ):

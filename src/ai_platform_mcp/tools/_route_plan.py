@@ -19,6 +19,7 @@ def make_plan(
     typical: Request,
     slo_seconds: float | None,
     *,
+    left_out: Sequence[str],
     breaker: Breaker,
     strategy: str,
 ) -> RoutingPlan:
@@ -31,9 +32,10 @@ def make_plan(
     """
     if not targets:
         raise InvalidInput(
-            f"Nothing that serves {model} is measured.",
-            cause="A plan is made from measured latency; a target without requests has none.",
-            remedy="Deploy it (deploy_model) and send it requests first; inspect_platform kind=routing shows what is measured.",
+            f"Nothing serves {model} that requests could be routed to.",
+            cause=" ".join(left_out) or "No cluster serves it.",
+            remedy="Deploy it (deploy_model) and send it requests: a plan is made from measured latency. "
+            "inspect_platform kind=routing shows what is measured.",
         )
     seconds = slo_seconds or max(completion_seconds(row, IDLE, typical, cautious=True) for row in targets)
     plan = plan_routes(model, targets, typical, Slo(seconds=seconds), breaker)

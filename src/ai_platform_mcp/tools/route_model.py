@@ -84,6 +84,7 @@ class RouteModel:
             world.targets,
             world.facts.typical,
             world.facts.slo.seconds if world.facts.slo else None,
+            left_out=world.reach.left_out,
             breaker=breaker,
             strategy=world.proxy.strategy if world.proxy else "simple-shuffle",
         )
