@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ai_platform_mcp.domain.rollout.state import Release, Rollout, SiteSeen, Wave
+from ai_platform_mcp.domain.rollout.state import Progress, Release, Rollout, SiteSeen, Wave
 from ai_platform_mcp.domain.rollout.waves import wave_members
 from domain.fleet_model import OLD, Device, Fleet
 
@@ -109,13 +109,15 @@ def test_a_wave_whose_failures_were_all_accepted_is_passed():
     assert [one.version for one in world.devices] == [OLD, NEW, NEW, NEW]
 
 
-def test_nodes_that_are_offline_are_owed_and_converge_when_they_return():
+@pytest.mark.parametrize("staged", [False, True])
+def test_nodes_that_are_offline_are_owed_and_converge_when_they_return(staged: bool):
     world = fleet()
     world.devices[3].away = ((-10_000, 9_000),)
     done = world.run(5000)
     assert done.phase == "Succeeded" and "1 offline nodes are owed" in done.message
     assert world.last is not None and world.last.counted.owed == ("n03",)
     assert world.devices[3].version == OLD
+    world.rollout = world.rollout.model_copy(update={"staged": staged})  # nobody fetches ahead for those who come late
     world.run(5000)
     assert world.devices[3].version == NEW and world.last.counted.owed == ()
 
@@ -247,3 +249,16 @@ def test_time_offline_is_not_counted_towards_the_deadline():
     world.run(3000)
     mark = world.devices[0].mark
     assert mark is not None and not mark.up and mark.online_seconds(world.now + timedelta(days=1)) <= 75
+
+
+@pytest.mark.parametrize(
+    ("phase", "wave", "moved"), [("Running", 0, False), ("Running", 1, True), ("Succeeded", 2, True)]
+)
+def test_a_node_that_returns_after_its_wave_passed_is_not_kept_waiting_for_an_image_that_nobody_fetches(
+    phase: str, wave: int, moved: bool
+):
+    world = fleet(
+        count=1, sites=1, staged=True, waves=(Wave(name="canary", percent=100), Wave(name="a"), Wave(name="b"))
+    )
+    world.progress = Progress.model_validate({"observed": 1, "phase": phase, "wave": wave})
+    assert bool(world.look().patches) == moved

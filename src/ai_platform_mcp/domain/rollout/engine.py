@@ -73,14 +73,15 @@ def advance(
             return reverting.advance(rollout, progress, views, now)
         return _next(rollout, progress, views, patches, now)
     if progress.phase in ("Completing", "Succeeded"):
-        if not superseded:
-            patches += moves(rollout, views, sites, now)
+        if not superseded:  # whoever comes late fetches as it changes: there is no wave left that could wait for it
+            patches += moves(rollout.model_copy(update={"staged": False}), views, sites, now)
         return _next(rollout, _completed(rollout, progress, views, now), views, patches, now)
     progress = _judged(rollout, progress, views, places, verdict, now)
     if progress.phase == "RollingBack":
         return reverting.advance(rollout, progress, views, now)
     if progress.phase == "Running":
-        patches += moves(rollout, _reached(views, places, progress.wave), sites, now)
+        fetching = {name for name, place in places.items() if place >= progress.wave}
+        patches += moves(rollout, _reached(views, places, progress.wave), sites, now, fetching)
     return _next(rollout, progress, views, patches, now)
 
 
