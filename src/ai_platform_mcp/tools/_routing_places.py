@@ -200,7 +200,7 @@ async def _service(around: Around, inventory: Inventory, namespace: str, service
     replicas = sum(row.replicas or 0 for row in services)
     tier: Literal["edge", "cloud"] = stable.target
     mine = around.mine.cloud if tier == "cloud" else around.mine.edge
-    unit, source = _replica_cents(around, info, kept.devices, flavor, live)
+    unit, source = _replica_cents(around, mine, info, kept.devices, flavor, live)
     # requests with a price of their own pay for the replicas behind them: counting both would count one cost twice
     fixed = None if unit is None or mine.per_request else unit * replicas
     priced = Source(why="requests have a price of their own, which covers the replicas") if mine.per_request else source
@@ -259,12 +259,17 @@ def _flavor(inventory: Inventory, selector: Mapping[str, str]) -> FlavorRow | No
 
 
 def _replica_cents(
-    around: Around, info: ClusterInfo, devices: int, flavor: FlavorRow | None, live: type_json | None
+    around: Around,
+    mine: PlaceTariff,
+    info: ClusterInfo,
+    devices: int,
+    flavor: FlavorRow | None,
+    live: type_json | None,
 ) -> tuple[float | None, Source]:
     said = around.mine.cloud.unit_hourly_cents
     if said is not None:
         return said, Source(where=f"{FILE} ({around.tariff.basis})")
-    set_it = f"set cloud.unit_hourly_cents in the {FILE}.models"
+    set_it = f"set unit_hourly_cents in the {FILE}.models"
     if live is None:
         return None, Source(why="the service could not be read")
     if not devices:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -46,44 +46,36 @@ class Rates:
 
 async def read_rates(metrics: MetricsReader, scope: MetricScope, window: int, seconds: float) -> Rates:
     """Return how many requests arrived, edge and cloud together, over at least the last day."""
-    found: dict[str, list[float | None] | str] = {}
+    points: dict[float, float] = {}
+    reasons: list[str] = []
 
-    async def ask(tier: str) -> None:
+    async def ask(tier: Literal["edge", "cloud"]) -> None:
         at = scope.model_copy(update={"target": tier})
         try:
             answer = await metrics.signal("arrivals", at, window_seconds=max(DAY, window), step_seconds=STEP_SECONDS)
         except PlatformError as error:
-            found[tier] = error.message
+            reasons.append(error.message)
             return
-        points: dict[float, float] = {}
         for row in answer.series:
             for point in row.points:
                 moment = point.time.timestamp()
                 points[moment] = points.get(moment, 0.0) + (point.value or 0.0)
-        found[tier] = _by_step(points) if points else answer.absence or "no samples"
+        if not answer.series:
+            reasons.append(answer.absence or "no samples")
 
-    with anyio.move_on_after(seconds):
+    with anyio.move_on_after(seconds) as scope_of_all:
         async with anyio.create_task_group() as group:
-            for tier in ("edge", "cloud"):
-                group.start_soon(ask, tier)
-    series = [row for row in found.values() if isinstance(row, list)]
-    if not series:
-        reasons = [row for row in found.values() if isinstance(row, str)]
-        return Rates(why=reasons[0] if reasons else f"the metrics store gave no answer within {seconds:g} s")
-    longest = max(len(row) for row in series)
-    padded = [[None] * (longest - len(row)) + row for row in series]  # both end now; one may have begun later
-    return Rates([_sum(step) for step in zip(*padded, strict=True)])
+            group.start_soon(ask, "edge")
+            group.start_soon(ask, "cloud")
+    if scope_of_all.cancelled_caught:  # half of what arrived would size for half of it
+        return Rates(why=f"the metrics store did not answer within {seconds:g} s")
+    return Rates(_by_step(points)) if points else Rates(why=reasons[0])
 
 
 def _by_step(points: Mapping[float, float]) -> list[float | None]:
     first, last = min(points), max(points)
     count = round((last - first) / STEP_SECONDS) + 1
     return [points.get(first + place * STEP_SECONDS) for place in range(count)]
-
-
-def _sum(step: Sequence[float | None]) -> float | None:
-    known = [value for value in step if value is not None]
-    return sum(known) if known else None
 
 
 async def size(readers: Readers, facts: RoutingFacts, rates: Rates, seconds: float) -> dict[str, Any]:

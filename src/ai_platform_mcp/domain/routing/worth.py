@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value
 from ai_platform_mcp.domain.routing.observed import Observed, RoutingFacts
@@ -86,7 +88,7 @@ def _capacity(other: Observed, facts: RoutingFacts) -> float | None:
         return None
     all_of_them = sum(row.per_second or 0.0 for row in facts.observed)
     units = max(1, other.units)
-    return fixed / units * -(-units * all_of_them // rate)
+    return fixed / units * math.ceil(units * all_of_them / rate - 1e-9)
 
 
 def _assumed(facts: RoutingFacts, other: Observed) -> tuple[str, ...]:
