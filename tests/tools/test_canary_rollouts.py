@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.tool import Result
 from live_platform import Platform
 
@@ -50,6 +53,11 @@ async def test_blue_and_green_warms_up_without_traffic_and_keeps_the_old_one(pla
     assert (spec["strategy"], spec["steps"][0]["percent"], spec["keepSeconds"]) == ("BlueGreen", 0, 300)
     assert made["InferenceService"]["spec"]["canary"][0]["trafficPercent"] == 0
     assert "warm first" in planned.data["summary"]
+
+
+async def test_blue_and_green_is_refused_where_only_the_edge_is_meant(platform: Platform):
+    with pytest.raises(InvalidInput, match="for the cloud"):
+        await deploy(platform, "4", target="edge", strategy="blue_green")
 
 
 async def test_production_is_planned_with_an_analysis_that_policy_is_content_with(weekday: Platform):

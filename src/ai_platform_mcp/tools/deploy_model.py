@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.facts import ComputeFacts, Facts, RolloutFacts
 from ai_platform_mcp.core.plan import Apply, Draft, Follow, Risk, Step, Target
 from ai_platform_mcp.core.ports import Readers
@@ -102,6 +103,8 @@ class DeployModel:
             await _edge_side(world, readers),
             params.slo_ms,
         )
+        if params.strategy == "blue_green" and "cloud" not in choice.targets:
+            raise InvalidInput("Blue/green is for the cloud.", remedy="Leave out strategy: the edge goes in waves.")
         placed, why = await _pool(world, readers, context) if "cloud" in choice.targets else (None, "")
         cloud = await _cloud(world, readers, placed, why) if "cloud" in choice.targets else None
         edge = await _edge(world, readers) if "edge" in choice.targets else None
@@ -325,6 +328,7 @@ def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> R
     current = (cloud.current_version if cloud else None) or (world.fleet.current_version if edge else None)
     shares = [*([cloud.percent] if cloud and cloud.strategy != "none" else []), *([edge.first_share] if edge else [])]
     first = max(shares, default=0)
+    moving = [*([cloud.analysis] if cloud and cloud.strategy in STEPWISE else []), *([edge.analysis] if edge else [])]
     strategy = "blue_green" if cloud and cloud.strategy == "blue_green" else strategy_of(current, version, first)
     return RolloutFacts(
         strategy=strategy,
@@ -332,12 +336,7 @@ def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> R
         current_version=current,
         replicas_before=world.service.replicas("maxReplicas") if cloud else 0,
         replicas_after=_replicas(world)[1] if cloud else 0,
-        analysis=weakest(
-            [
-                *([cloud.analysis] if cloud and cloud.strategy in STEPWISE else []),
-                *([edge.analysis] if edge and world.fleet.current_version not in (None, version) else []),
-            ]
-        ),
+        analysis=weakest(moving),
         golden_inputs=edge.golden if edge else None,
     )
 
