@@ -74,7 +74,7 @@ def advance(
         return _next(rollout, progress, views, patches, now)
     if progress.phase in ("Completing", "Succeeded"):
         if not superseded:  # whoever comes late fetches as it changes: there is no wave left that could wait for it
-            patches += moves(rollout.model_copy(update={"staged": False}), views, sites, now)
+            patches += moves(rollout, views, sites, now)
         return _next(rollout, _completed(rollout, progress, views, now), views, patches, now)
     progress = _judged(rollout, progress, views, places, verdict, now)
     if progress.phase == "RollingBack":

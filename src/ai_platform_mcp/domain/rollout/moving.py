@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from ai_platform_mcp.domain.rollout.nodes import NodeView
@@ -12,18 +12,26 @@ from ai_platform_mcp.domain.rollout.state import Mark, NodePatch, Rollout, SiteS
 _ANY_TIME = SiteSeen()
 
 
-def moves(rollout: Rollout, rows: Sequence[NodeView], sites: Mapping[str, SiteSeen], now: datetime) -> list[NodePatch]:
+def moves(
+    rollout: Rollout,
+    rows: Sequence[NodeView],
+    sites: Mapping[str, SiteSeen],
+    now: datetime,
+    fetching: Collection[str] = (),
+) -> list[NodePatch]:
     """Return the nodes to move: online, able, at an open window, fetched where that is asked for, few enough per site.
 
     A node that changes does not serve for a while. So a site has at most as many on their way as it has healthy nodes above its
-    minimum, but always one: a site of one node could otherwise never change.
+    minimum, but always one: a site of one node could otherwise never change. ``fetching``: the nodes for which the image is
+    fetched now; one that returns after its wave has passed is not among them and fetches as it changes.
     """
     busy = Counter(row.seen.site for row in rows if row.in_flight)
     up = Counter(row.seen.site for row in rows if row.seen.online)
     found: list[NodePatch] = []
     for row in sorted(rows, key=lambda row: (row.seen.site, row.seen.name)):
         node, site = row.seen, sites.get(row.seen.site, _ANY_TIME)
-        ready = row.state == "staged" or (row.state == "pending" and not rollout.staged)
+        waits = rollout.staged and node.name in fetching
+        ready = row.state == "staged" or (row.state == "pending" and not waits)
         if not ready or not node.schedulable or not site.window_open:
             continue
         if busy[node.site] >= max(1, up[node.site] - site.minimum_healthy):
