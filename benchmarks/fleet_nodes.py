@@ -107,7 +107,9 @@ class Device:
 
     @property
     def busy(self) -> bool:
-        """Whether something here is on its way."""
+        """Whether something here is on its way, or is going to be when it is back."""
+        if any(row.end != float("inf") for row in self._away):
+            return True
         return self._contact and any(
             row.state in ("pulling", "held", "starting", "waiting") for row in self.copies.values()
         )

@@ -216,7 +216,10 @@ class Looker:
         """Delete DaemonSets that nothing refers to. Those of rollouts outside of our namespace are not ours to judge."""
         there = [row for row in self._caches.daemon_sets.all() if labels_of(row).get(MODEL_LABEL) == model]
         every = [row for row in self._caches.rollouts.all() if _model(row) == model]
-        if not there or any(not section(row, "status").get("generation") for row in every):
+        asked_for = {(metadata_of(row)["namespace"], metadata_of(row)["name"]) for row in needed}
+        if all((metadata_of(row)["namespace"], metadata_of(row)["name"]) in asked_for for row in there):
+            return  # the marks of every node need not be read
+        if any(not section(row, "status").get("generation") for row in every):
             return
         gone = ("RolledBack", "Stopped")
         live = [row for row in every if section(row, "status").get("phase") not in gone]
