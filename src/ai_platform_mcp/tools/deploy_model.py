@@ -328,7 +328,9 @@ def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> R
     current = (cloud.current_version if cloud else None) or (world.fleet.current_version if edge else None)
     shares = [*([cloud.percent] if cloud and cloud.strategy != "none" else []), *([edge.first_share] if edge else [])]
     first = max(shares, default=0)
-    moving = [*([cloud.analysis] if cloud and cloud.strategy in STEPWISE else []), *([edge.analysis] if edge else [])]
+    moves = world.fleet.current_version not in (None, version)
+    moving = [cloud.analysis] if cloud and cloud.strategy in STEPWISE else []
+    moving += [edge.analysis] if edge and moves else []
     strategy = "blue_green" if cloud and cloud.strategy == "blue_green" else strategy_of(current, version, first)
     return RolloutFacts(
         strategy=strategy,
