@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import typer
@@ -17,11 +17,18 @@ from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import Misconfigured, PlatformError, Unavailable
 from ai_platform_mcp.core.tool import Result
+from ai_platform_mcp.domain.objects import section
+
+if TYPE_CHECKING:
+    from ai_platform_mcp.cli.demo_fleet import Fleet
 
 LOOK_SECONDS = 0.3
 PATIENCE_SECONDS = 45.0
 SAMPLING_SECONDS = 15.0
 MODEL = "vision-v3"
+STAGING, DEV = "vision-staging", "vision-dev"
+BAD_MODEL, BAD_VERSION, BAD_SITES = "vision-v2", "4", ("us-south-1", "us-south-2")
+"""What goes wrong in the demo, and where: a model that is not the demo's own."""
 
 
 class Demo:
@@ -103,8 +110,8 @@ def _canary(seen: dict[str, Any]) -> bool:
     return "the canary gets" in (seen.get("progress") or {}).get("sentence", "")
 
 
-async def play(demo: Demo, output: Output) -> dict[str, Any]:
-    """Train, register, promote, deploy to cloud and edge, route; then one change that policy refuses.
+async def play(demo: Demo, output: Output, fleet_of: Callable[[], Awaitable[Fleet]]) -> dict[str, Any]:
+    """Train, register, promote, deploy to cloud and edge, route; a release that is bad, and a change that policy refuses.
 
     Returns what came of it: the operations, what is measured of the routes, and what policy said at the end.
     """
@@ -127,6 +134,10 @@ async def play(demo: Demo, output: Output) -> dict[str, Any]:
         "One call, two targets, waves with a canary first; offline nodes are owed, not failed.",
     )
     deployed = await demo.change("deploy_model", model=MODEL, target="auto", environment="staging")
+    fleet = await fleet_of()
+    edge = fleet.end(await fleet.watch(MODEL, STAGING))
+    if edge["owed"]:
+        edge["came_back"] = await fleet.comes_back(MODEL, STAGING, edge["owed"][-1])
     await demo.wait(deployed["operation_id"], "The deployment")
 
     demo.title("5  Route", "Shares and latencies are measured; what is not measured is said to be so.")
@@ -135,7 +146,10 @@ async def play(demo: Demo, output: Output) -> dict[str, Any]:
     for line in routing.lines(routes):
         output.say(f"  {escape(line)}")
 
-    demo.title("6  The guard", "The same call for production is judged on its resolved plan, not on its name.")
+    demo.title("6  A bad release", "This one crashes wherever it starts. Its canary must be the last to see it.")
+    bad = await _bad_release(demo, fleet, output)
+
+    demo.title("7  The guard", "The same call for production is judged on its resolved plan, not on its name.")
     data = await demo.ask("deploy_model", model=MODEL, environment="production", canary_percent=0)
     decision: dict[str, Any] = data.get("decision") or (data.get("details") or {}).get("plan", {}).get("decision", {})
     for row in decision.get("violations", []):
@@ -147,12 +161,31 @@ async def play(demo: Demo, output: Output) -> dict[str, Any]:
     done = {"train": run, "register": registered, "promote": promoted, "deploy": deployed}
     return {
         "operations": {name: row.get("operation_id", "") for name, row in done.items()},
+        "edge": edge,
+        "bad_release": bad,
         "routing": routes,
         "refused": {
             "effect": decision.get("effect", ""),
             "codes": [row["code"] for row in decision.get("violations", [])],
         },
     }
+
+
+async def _deploy_badly(demo: Demo, fleet: Fleet) -> None:
+    await fleet.break_release(BAD_MODEL, BAD_VERSION)
+    wanted = {"model": f"{BAD_MODEL}:{BAD_VERSION}", "target": "edge", "environment": "dev", "sites": list(BAD_SITES)}
+    await demo.change("deploy_model", **wanted)
+
+
+async def _bad_release(demo: Demo, fleet: Fleet, output: Output) -> dict[str, Any]:
+    """Deploy a release that crashes on every node to two sites, and tell where it was stopped."""
+    if await fleet.newest(BAD_MODEL, DEV) is None:  # when the demo is played again, it still waits for a person
+        await _deploy_badly(demo, fleet)
+    status = section(await fleet.watch(BAD_MODEL, DEV), "status")
+    told = f"{status.get('failed', 0)} of {status.get('total')} nodes saw it, and it was taken off them"
+    output.say(f"  [yellow]stopped[/yellow]   {escape(str(status.get('message')))}")
+    output.say(f"  [green]✓[/green] {escape(told)}")
+    return {"phase": status.get("phase"), "failed": status.get("failed", 0), "total": status.get("total")}
 
 
 class _Measured:
@@ -184,6 +217,8 @@ def demo(
     async def work() -> int:
         from mcp.client import Client
 
+        from ai_platform_mcp.cli.demo_fleet import Fleet
+        from ai_platform_mcp.sandbox import process
         from ai_platform_mcp.server.build import build_server
 
         if not session.settings.sandboxed:
@@ -199,11 +234,14 @@ def demo(
             output.say(f"[dim]{ready}[/dim]")
             async with Client(build_server(local.app), elicitation_callback=_agree(output)) as client:
                 played = Demo(client, output)
-                told = await play(played, output)
+                readers = await local.app.readers()
+
+                async def fleet() -> Fleet:
+                    return Fleet(readers, process.status(session.settings.state_dir), output)
+
+                told = await play(played, output, fleet)
             await _end(local, output, {"seconds": round(played.seconds(), 1), **told}, keep=keep)
         if not keep:
-            from ai_platform_mcp.sandbox import process
-
             await process.down(session.settings.state_dir)
         return 0
 

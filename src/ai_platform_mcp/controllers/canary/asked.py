@@ -14,6 +14,9 @@ PHASES: tuple[str, ...] = get_args(Phase)
 HOLD, KEEP, DEADLINE = 600, 600, 1800
 """Seconds where the spec leaves them out."""
 
+LEAST_DEADLINE = 20
+"""Seconds that a step is given in any time scale."""
+
 
 def canary_of(live: type_json, speed: float = 1.0) -> Canary:
     """Return the canary as the rules read it; ``speed`` is how many of the spec's seconds pass in one."""
@@ -24,7 +27,7 @@ def canary_of(live: type_json, speed: float = 1.0) -> Canary:
         digest=str(spec.get("digest") or ""),
         steps=steps_of(spec, speed),
         on_failure=spec.get("onFailure") or "RollBack",
-        progress_deadline=_seconds(spec, "progressDeadlineSeconds", DEADLINE, speed),
+        progress_deadline=_deadline(spec, speed),
         observed=whole(metadata_of(live).get("generation")),
         paused=spec.get("paused") is True,
         roll_back=spec.get("rollBack") is True,
@@ -55,6 +58,12 @@ def steps_of(spec: type_json, speed: float = 1.0) -> tuple[Step, ...]:
 def _number(fields: type_json, key: str, default: int) -> int:
     value = fields.get(key)
     return default if value is None else int(value)
+
+
+def _deadline(spec: type_json, speed: float) -> int:
+    """Return the deadline: where time runs faster, the cluster's own machinery does not."""
+    given = _seconds(spec, "progressDeadlineSeconds", DEADLINE, 1.0)
+    return max(_seconds(spec, "progressDeadlineSeconds", DEADLINE, speed), min(given, LEAST_DEADLINE))
 
 
 def _seconds(fields: type_json, key: str, default: int, speed: float) -> int:
