@@ -174,7 +174,7 @@ def _notes(scores: Sequence[Score]) -> tuple[str, ...]:
         "What ailed the nodes for which good models were rolled back: "
         + (", ".join(f"{cause} {count}" for cause, count in causes.most_common()) or "none was")
         + ".",
-        f"To repeat: `{COMMAND}`.",
+        f"The whole measurement, on a quiet machine: `{COMMAND}`.",
     )
 
 
