@@ -172,6 +172,8 @@ asks contains entry if some entry in data.aiplatform.lib.access.asks
 
 asks contains entry if some entry in data.aiplatform.lib.calendar.asks
 
+asks contains entry if some entry in data.aiplatform.lib.analysis.asks
+
 asks contains say.ask("production_change", "approver") if {
 	data.aiplatform.lib.access.production
 	not small

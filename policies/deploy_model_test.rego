@@ -49,10 +49,17 @@ test_production_replaces_by_a_small_first_step_only if {
 
 test_production_replaces_by_what_is_measured_well_enough if {
 	f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": null}}})) == {"analysis_required"}
+	f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": null, "by_hand": "yes"}}})) == {"fact_mistyped"}
 	every weak in [{"min_samples": 99}, {"tolerated_milli": 51}, {"checks": ["slow"]}] {
 		f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": weak}}})) == {"analysis_too_weak"}
 	}
 	f.broken(f.plus(prod, {"facts": {"rollout": {"analysis": {"min_samples": "many"}}}})) == {"fact_mistyped"}
+}
+
+test_a_canary_that_a_person_moves_is_answered_for_by_another_one if {
+	by_hand := f.plus(prod, {"facts": {"rollout": {"analysis": null, "by_hand": true}}})
+	f.asked(by_hand) == {"canary_by_hand": "platform-approver"}
+	f.effect(f.plus(f.deploy_model, {"facts": {"rollout": {"analysis": null, "by_hand": true}}})) == "allow"
 }
 
 test_production_is_warned_of_missing_golden_inputs_at_the_edge_alone if {

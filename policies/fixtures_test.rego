@@ -115,6 +115,7 @@ deploy_model := {
 			"replicas_before": 2,
 			"replicas_after": 2,
 			"golden_inputs": null,
+			"by_hand": false,
 			"analysis": {
 				"checks": ["errors", "slow"],
 				"tolerated_milli": 50,
@@ -401,6 +402,7 @@ manage_edge_nodes := {
 			"replicas_before": 2,
 			"replicas_after": 2,
 			"golden_inputs": true,
+			"by_hand": false,
 			"analysis": {
 				"checks": ["errors", "slow"],
 				"tolerated_milli": 50,

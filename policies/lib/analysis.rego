@@ -21,7 +21,15 @@ demands[environment] := demand if {
 
 findings contains say.finding("analysis_required", "high", {"environment": environment, "checks": sort(demand.checks)}) if {
 	asked == null
+	not input.facts.rollout.by_hand
 	some environment, demand in demands
+}
+
+# Where nothing can measure a canary, such as a language model's, a person moves it on: another one answers for that.
+asks contains say.ask("canary_by_hand", "approver") if {
+	asked == null
+	input.facts.rollout.by_hand
+	count(demands) > 0
 }
 
 findings contains say.finding("analysis_too_weak", "high", {"environment": environment, "what": "it must wait for samples per side of at least", "asked": asked.min_samples, "demanded": demand.min_samples}) if {

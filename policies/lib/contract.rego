@@ -71,6 +71,7 @@ rollout := [
 	[["replicas_before"], "count"],
 	[["replicas_after"], "count"],
 	[["golden_inputs"], "flag?"],
+	[["by_hand"], "flag"],
 ]
 
 analysis := [

@@ -266,6 +266,7 @@ APPROVAL_CODES: Mapping[str, Words] = {
     "production_edge_change": Words("This changes edge sites in production.", _APPROVER),
     "production_resume": Words("This lets work in production go on.", _SELF),
     "outside_change_window": Words("This changes production outside of the change windows.", _APPROVER),
+    "canary_by_hand": Words("Nothing measures this canary; a person moves it on.", _APPROVER),
     "blast_radius_fleet": Words("This touches a large share of the fleet.", _APPROVER),
     "wide_health_drain": Words("This drains a large share of the fleet on the word of health findings.", _APPROVER),
     "blast_radius_replicas": Words("This removes serving replicas.", _APPROVER),

@@ -76,6 +76,8 @@ class RolloutFacts(Value):
     replicas_after: int
     analysis: AnalysisFacts | None = None
     """None where waves or steps pass without one."""
+    by_hand: bool = False
+    """Whether a person moves the canary on, since no controller can: nothing is measured then."""
     golden_inputs: bool | None = None
     """Whether edge nodes ask inputs with known answers of the release before it counts; None where nothing goes to the edge."""
 
