@@ -339,6 +339,7 @@ def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> R
         replicas_before=world.service.replicas("maxReplicas") if cloud else 0,
         replicas_after=_replicas(world)[1] if cloud else 0,
         analysis=weakest(moving),
+        by_hand=bool(cloud and cloud.strategy == "canary" and not cloud.moved) and None not in moving[1:],
         golden_inputs=edge.golden if edge else None,
     )
 
