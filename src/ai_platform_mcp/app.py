@@ -309,6 +309,7 @@ def _info(row: ClusterSettings) -> ClusterInfo:
         facts=row.facts,
         device_hourly_cents=row.prices.device_hourly_cents if row.prices else {},
         price_basis=row.prices.basis if row.prices else "",
+        serverless=row.serverless,
     )
 
 

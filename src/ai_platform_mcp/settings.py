@@ -24,6 +24,7 @@ and tools that choose a place choose among all of them. ``facts`` reach policy a
           tier: gold
           data_classification: internal
           labels: {owner: sre}      # for rules of your own
+        serverless: {role_arn: "arn:aws:iam::123456789012:role/models"}   # Cloud Run: project, location, service_account
       - {name: stores, in_cluster: true, role: edge}
 
 What serving costs and what is promised is written down per model, and ``*`` is for all others; ``platform routing status``
@@ -54,6 +55,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ai_platform_mcp.core.errors import Misconfigured
 from ai_platform_mcp.core.facts import ClusterFacts
+from ai_platform_mcp.core.serverless import ServerlessAccount
 from ai_platform_mcp.core.tariff import Tariff
 
 APP = "ai-platform-mcp"
@@ -120,6 +122,7 @@ class ClusterSettings(Section):
     prices: PriceSettings | None = None
     """Outranked by the price that a flavor carries itself; outranks the platform's ``prices``."""
     facts: ClusterFacts = ClusterFacts()
+    serverless: ServerlessAccount = ServerlessAccount()
     access: AccessMode | None = None
     """Whom the cluster sees; the platform's ``access.default`` where None."""
     shared_service_account: bool | None = None

@@ -12,6 +12,7 @@ from pydantic import Field
 from ai_platform_mcp.core.facts import ClusterFacts
 from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.core.plan import Diff
+from ai_platform_mcp.core.serverless import ServerlessAccount
 
 
 class ClusterInfo(Value):
@@ -29,6 +30,7 @@ class ClusterInfo(Value):
     """Price of one device-hour here, by flavor or accelerator name, for flavors that carry no price themselves."""
     price_basis: str = ""
     """Where these prices come from."""
+    serverless: ServerlessAccount = ServerlessAccount()
 
 
 class Page(Value):
@@ -187,7 +189,7 @@ class QueueRow(Value):
 
 
 class DeploymentRow(Value):
-    """A served model: InferenceService, LLMInferenceService or EdgeRollout."""
+    """A served model: InferenceService, LLMInferenceService, EdgeRollout, RunService or Function."""
 
     cluster: str
     namespace: str

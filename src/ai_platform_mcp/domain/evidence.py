@@ -1,8 +1,8 @@
 """The evidence convention: registry tags that say what is proven of a model version, and how they become policy facts.
 
 Tags of a version: ``aiplatform.digest``, ``.signature``, ``.card``, ``.licence``, ``.residency``, ``.gates``,
-``.golden_inputs`` and ``.golden_inputs_digest``. Tags of the registered model: ``aiplatform.team`` (its owner) and, for versions
-that say nothing themselves, ``aiplatform.residency``.
+``.golden_inputs``, ``.golden_inputs_digest`` and ``.serving_image``. Tags of the registered model: ``aiplatform.team`` (its
+owner) and, for versions that say nothing themselves, ``aiplatform.residency``.
 A tag that cannot be read counts as missing: policy then refuses what needs it.
 """
 
@@ -37,10 +37,13 @@ GOLDEN_INPUTS = "aiplatform.golden_inputs"
 """URI of a file of inputs with known answers (format: docs/golden-inputs.md), which edge nodes ask of the version."""
 GOLDEN_INPUTS_DIGEST = "aiplatform.golden_inputs_digest"
 """``sha256:`` and 64 hexadecimal digits of that file."""
+SERVING_IMAGE = "aiplatform.serving_image"
+"""A container image that serves the version by itself, pinned: ``registry/name@sha256:…``. Cloud Run and Lambda run it."""
 OPERATION = "aiplatform.operation"
 """The operation that wrote the version."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PINNED_IMAGE = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 _SKEW_SECONDS = 300
 """How far ahead another machine's clock may be; a verdict from later than that proves nothing."""
@@ -92,6 +95,12 @@ def golden_inputs(tags: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the URI and the digest of the version's golden inputs; None unless both tags are there and can be read."""
     uri, digest = tags.get(GOLDEN_INPUTS, "").strip(), tags.get(GOLDEN_INPUTS_DIGEST, "").strip()
     return (uri, digest) if _URI.fullmatch(uri) and _DIGEST.fullmatch(digest) else None
+
+
+def serving_image(tags: Mapping[str, str]) -> str:
+    """Return the image that serves the version by itself; empty where there is none, or none that is pinned by digest."""
+    image = tags.get(SERVING_IMAGE, "").strip()
+    return image if _PINNED_IMAGE.fullmatch(image) else ""
 
 
 def model_facts(version: VersionRow, model: ModelRow | None, now: datetime) -> ModelFacts:

@@ -1,7 +1,8 @@
 """How far an object has come, told from its status: one state, a percentage where there is an honest one, one sentence.
 
 Sources of the fields: TrainJob status (trainer.kubeflow.org/v1alpha1), Kueue Workload conditions (v1beta2), InferenceService
-status (serving.kserve.io/v1beta1), and the CRDs of this platform.
+status (serving.kserve.io/v1beta1), RunService status (run.cnrm.cloud.google.com/v1beta1), Function status
+(lambda.services.k8s.aws/v1alpha1), and the CRDs of this platform.
 """
 
 from __future__ import annotations
@@ -168,10 +169,14 @@ def canary_percent(live: type_json) -> int | None:
     """Return the share of traffic that a canary is to get, None where no canary is under way.
 
     An InferenceService says it in ``spec.predictor.canaryTrafficPercent`` (Knative mode) or ``spec.canary[]`` (Standard
-    mode). A language model's canary is an LLMInferenceService of its own, which says it by its weight.
+    mode). A language model's canary is an LLMInferenceService of its own, which says it by its weight. A RunService says it
+    by the share of its newest revision, the only one that its traffic does not name.
     """
     if live.get("kind") == "LLMInferenceService":
         return traffic_weight(live) if STABLE_VERSION in annotations_of(live) else None
+    if live.get("kind") == "RunService":
+        newest = [row for row in rows(live, "spec", "traffic") if not row.get("revision")]
+        return sum(whole(row.get("percent")) for row in newest) if STABLE_VERSION in annotations_of(live) else None
     asked = section(live, "spec", "predictor").get("canaryTrafficPercent")
     if isinstance(asked, int):
         return asked if asked < 100 else None
@@ -273,6 +278,42 @@ def _canaryrollout(live: type_json) -> Progress:
     return Progress(state=state, percent=100 if phase == "Succeeded" else share, sentence=told, said=_told(status))
 
 
+# --- serverless services beside the cluster --------------------------------------------------------------------------
+
+
+def _runservice(live: type_json) -> Progress:
+    status, ready, share = section(live, "status"), condition(live, "Ready"), canary_percent(live)
+    final = section(status, "terminalCondition")
+    if whole(status.get("observedGeneration")) < whole(metadata_of(live).get("generation")):
+        return Progress(state="queued", sentence="Waits for Config Connector.")
+    if ready.get("status") != "True":
+        broken = ready.get("reason") == "UpdateFailed" or final.get("state") == "CONDITION_FAILED"
+        text = "Cloud Run refused it, or it does not start; what served before goes on." if broken else "Not ready yet."
+        said = untrusted(str(final.get("message") or ready.get("message") or ""), MESSAGE_BUDGET)
+        return Progress(state="failed" if broken else "running", sentence=text, said=said)
+    if share is not None:
+        text = f"Ready; the canary gets {share} % of the traffic until it is promoted or rolled back."
+        return Progress(state="running", percent=share, sentence=text)
+    return Progress(state="succeeded", percent=100, sentence="Ready.", said=untrusted(str(status.get("uri") or ""), 80))
+
+
+def _function(live: type_json) -> Progress:
+    """ACK says no generation: what it calls synced may still be what was there before the last change, for some seconds."""
+    status = section(live, "status")
+    if _is(live, "ACK.Terminal"):
+        return _said("failed", "ACK gave up: its spec must be changed.", live, "ACK.Terminal")
+    if status.get("state") == "Failed" or status.get("lastUpdateStatus") == "Failed":
+        said = status.get("lastUpdateStatusReason") or status.get("stateReason") or ""
+        return Progress(state="failed", sentence="Lambda failed to take it.", said=untrusted(str(said), MESSAGE_BUDGET))
+    synced = _is(live, "ACK.ResourceSynced") or _is(live, "Ready")
+    settled = status.get("lastUpdateStatus") in (None, "", "Successful")
+    if synced and settled and status.get("state") in ("Active", "Inactive"):
+        return Progress(state="succeeded", percent=100, sentence="Active, and in sync as ACK last looked.")
+    if not rows(live, "status", "conditions"):
+        return Progress(state="queued", sentence="Waits for ACK's Lambda controller.")
+    return _said("running", "Lambda is taking it.", live, "ACK.Recoverable")
+
+
 # --- shared ----------------------------------------------------------------------------------------------------------
 
 
@@ -328,4 +369,6 @@ _KINDS: dict[str, Callable[[type_json], Progress]] = {
     "LLMInferenceService": _llminferenceservice,
     "EdgeRollout": _edgerollout,
     "CanaryRollout": _canaryrollout,
+    "RunService": _runservice,
+    "Function": _function,
 }
