@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from benchmarks.fleet_faults import Absence, Bad, Fate
-from benchmarks.fleet_pods import Copy, Json, lost, told
+from benchmarks.fleet_pods import Copy, Json, ended, lost, told
 
 NOTICED_AFTER = 50.0
 """Seconds of silence after which the API server calls a node unreachable (node-monitor-grace-period since Kubernetes 1.32)."""
@@ -207,7 +207,7 @@ class Device:
     async def _resumed(self, copy: Copy) -> None:
         if copy.state == "ended":
             copy.restarts += 1
-            copy.ended = copy.begun
+            copy.ended = ended(copy, self._api.stamp(), crashed=False)
             await self._begin(copy)
         elif copy.state == "waiting":
             await self._begin(copy)
@@ -265,7 +265,8 @@ class Device:
         self._note(copy)
         lived = self.fate.leaks_after if copy.state == "ready" else 0.0
         copy.tries = 1 if lived > _FORGIVEN_AFTER else copy.tries + 1
-        copy.restarts, copy.ended, copy.state = copy.restarts + 1, copy.begun, "crashing"
+        copy.ended = ended(copy, self._api.stamp(), crashed=True)
+        copy.restarts, copy.state = copy.restarts + 1, "crashing"
         await self._tell(copy)
         self._later(min(_LONGEST_BACKOFF, 10.0 * 2 ** min(5, copy.tries - 1)), copy, self._run)
 

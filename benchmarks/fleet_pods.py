@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Json = dict[str, Any]
-CRASHED, KILLED, DIFFERS = 1, 137, 3
+CRASHED, GONE, DIFFERS = 1, 255, 3
 THROTTLED = "failed to pull and unpack image: 429 Too Many Requests - toomanyrequests: rate limit exceeded"
 State = Literal["waiting", "pulling", "held", "starting", "ready", "differs", "crashing", "ended"]
 
@@ -25,7 +25,8 @@ class Copy:
     state: State = "waiting"
     begun: str = ""
     """When its container began to run, as the kubelet writes it."""
-    ended: str = ""
+    ended: Json = field(default_factory=dict[str, Any])
+    """How its container ended last, as its kubelet tells it."""
     restarts: int = 0
     tries: int = 0
     turn: int = 0
@@ -39,6 +40,12 @@ class Copy:
     def alive(self) -> bool:
         """Whether its container runs."""
         return self.state in ("starting", "ready", "differs")
+
+
+def ended(copy: Copy, now: str, *, crashed: bool) -> Json:
+    """Return how a container ended: by itself, or found gone by its runtime after the node was (containerd's words)."""
+    how = {"exitCode": CRASHED, "reason": "Error"} if crashed else {"exitCode": GONE, "reason": "Unknown"}
+    return {**how, "startedAt": copy.begun, "finishedAt": now}
 
 
 def told(copy: Copy, now: str) -> Json:
@@ -80,7 +87,7 @@ def _container(row: Json, copy: Copy) -> Json:
         "state": _state(copy),
     }
     if copy.ended:
-        found["lastState"] = {"terminated": {"exitCode": CRASHED, "startedAt": copy.ended, "finishedAt": copy.ended}}
+        found["lastState"] = {"terminated": copy.ended}
     return found
 
 

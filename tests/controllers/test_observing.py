@@ -82,6 +82,16 @@ def test_a_crash_loop_started_once_and_is_counted():
 
 
 @pytest.mark.parametrize(
+    ("reason", "crashed"),
+    [("Error", True), ("OOMKilled", True), ("Completed", True), ("Unknown", False), ("ContainerStatusUnknown", False)],
+)
+def test_what_went_down_with_its_node_has_not_crashed(reason: str, crashed: bool):
+    ended = {"terminated": {"exitCode": 255, "reason": reason, "startedAt": AT, "finishedAt": AT}}
+    main = {"state": {"running": {"startedAt": AT}}, "restartCount": 3, "lastState": ended}
+    assert pod_seen(pod(main), RELEASE).crashed_at == (datetime(2026, 1, 5, 8, tzinfo=UTC) if crashed else None)
+
+
+@pytest.mark.parametrize(
     ("status", "golden"),
     [
         ({"state": {"running": {}}, "ready": True}, "pass"),

@@ -36,6 +36,10 @@ class Device:
     since: datetime = START - timedelta(days=1)
     begun: datetime = START - timedelta(days=1)
     """When it began to run what it runs now: the release changed, or it came back."""
+    moved: datetime = START - timedelta(days=1)
+    """When the pod that runs was made: when the release changed."""
+    reboots: int = 0
+    """How often it came back since: each time its pod's container is started again."""
 
     def online_at(self, now: datetime) -> bool:
         second = (now - START).total_seconds()
@@ -45,6 +49,7 @@ class Device:
         if self.online_at(now) != self.online_at(before):
             self.since = now
             self.begun = now
+            self.reboots += self.online_at(now)
 
     def pod(self, now: datetime, new: str) -> PodSeen | None:
         if not self.version:
@@ -52,23 +57,32 @@ class Device:
         age = (now - self.begun).total_seconds()
         started = self.begun + timedelta(seconds=20)
         ready = self.begun + timedelta(seconds=30)
+        pod = PodSeen(version=self.version, created_at=self.moved, restarts=self.reboots)
         if self.version != new or self.takes == "well":
             there = age >= 30
-            return PodSeen(
-                version=self.version,
-                pulled=age >= 20,
-                started_at=started if age >= 20 else None,
-                ready_since=ready if there else None,
-                golden="pass" if there else "running",
-                digest_matches=True if age >= 20 else None,
+            return pod.model_copy(
+                update={
+                    "pulled": age >= 20,
+                    "started_at": started if age >= 20 else None,
+                    "ready_since": ready if there else None,
+                    "golden": "pass" if there else "running",
+                    "digest_matches": True if age >= 20 else None,
+                }
             )
         if self.takes == "slow":
             return PodSeen(version=new, waiting="ErrImagePull", throttled=True)
         if age < 20:
             return PodSeen(version=new)
         if self.takes == "crashes":
-            return PodSeen(
-                version=new, pulled=True, started_at=started, restarts=int(age // 20), waiting="CrashLoopBackOff"
+            crashes = int(age // 20)
+            return pod.model_copy(
+                update={
+                    "pulled": True,
+                    "started_at": started,
+                    "restarts": self.reboots + crashes,
+                    "crashed_at": self.begun + timedelta(seconds=20 * crashes),
+                    "waiting": "CrashLoopBackOff" if crashes > 1 else "",
+                }
             )
         golden = "fail" if self.takes == "lies" and age >= 40 else "running"
         return PodSeen(version=new, pulled=True, started_at=started, golden=golden)
@@ -120,6 +134,7 @@ class Fleet:
                     assert device.online_at(self.now), f"{device.name} was moved while it was offline"
                     self.touched.add(device.name)
                 device.version, device.begun = patch.release, self.now
+                device.moved, device.reboots = self.now, 0
         if stop_after is None:
             if answer.progress.phase == "Succeeded" != self.progress.phase:
                 self.claims.append(self._claim())

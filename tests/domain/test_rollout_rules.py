@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ai_platform_mcp.domain.rollout.state import Progress, Release, Rollout, SiteSeen, Wave
+from ai_platform_mcp.domain.rollout.nodes import view
+from ai_platform_mcp.domain.rollout.state import Mark, NodeSeen, PodSeen, Progress, Release, Rollout, SiteSeen, Wave
 from ai_platform_mcp.domain.rollout.waves import wave_members
-from domain.fleet_model import OLD, Device, Fleet
+from domain.fleet_model import OLD, START, Device, Fleet
 
 NEW = "2"
 WAVES = (Wave(name="canary", percent=10, canary=True), Wave(name="half", percent=50), Wave(name="rest", percent=100))
@@ -153,6 +155,52 @@ def test_a_node_that_fails_after_it_was_committed_stops_the_rollout():
     world.run(100)
     world.devices[0].takes, world.devices[0].begun = "crashes", world.now
     assert world.run(3000).phase == "RolledBack"
+
+
+def flapping(first: int, times: int) -> tuple[tuple[int, int], ...]:
+    """Power fails every 45 s for 30 s: it never lasts until the model is ready."""
+    return tuple((first + 75 * i, first + 75 * i + 30) for i in range(times))
+
+
+@pytest.mark.parametrize("first", [20, 140])
+def test_a_node_that_reboots_again_and_again_has_not_crashed(first: int):
+    world = fleet(soak=1200)
+    world.devices[0].away = flapping(first, 9)
+    done = world.run(8000, step=5)
+    assert world.devices[0].reboots == 9 and world.failed() == set()
+    assert done.phase == "Succeeded" and len(world.truly_well()) == 20
+
+
+def test_a_bad_release_is_told_from_reboots_on_a_node_that_has_both():
+    world = fleet()
+    world.devices[0].takes, world.devices[0].away = "crashes", flapping(40, 2)
+    done = world.run(4000, step=5)
+    assert done.phase == "RolledBack" and len(world.touched) <= 2
+    mark = world.devices[0].mark
+    assert mark is not None and mark.reason.startswith("crashed")
+
+
+LOOP: dict[str, Any] = {"restarts": 3, "waiting": "CrashLoopBackOff", "started_at": START, "created_at": START}
+
+
+@pytest.mark.parametrize(
+    ("pod", "back", "state"),
+    [
+        ({"crashed_at": START + timedelta(seconds=70)}, 0, "failed"),
+        ({"crashed_at": START + timedelta(seconds=70), "waiting": ""}, 0, "failed"),  # between two ends, all its own
+        ({"crashed_at": None}, 0, "activating"),  # went down with its node, which was back before anybody noticed
+        ({"crashed_at": START + timedelta(seconds=70)}, 60, "failed"),
+        ({"crashed_at": START + timedelta(seconds=70), "waiting": ""}, 60, "activating"),  # one end, and reboots
+        ({"crashed_at": START + timedelta(seconds=50)}, 60, "activating"),  # the kubelet's word is from before
+        ({"crashed_at": START + timedelta(seconds=70), "restarts": 2}, 60, "activating"),
+    ],
+)
+def test_restarts_are_crashes_only_where_the_node_was_there(pod: dict[str, Any], back: int, state: str):
+    mark = Mark(generation=7, version=NEW, previous=OLD, at=START, seen=START)
+    since = START + timedelta(seconds=back)
+    seen = PodSeen.model_validate({"version": NEW} | LOOP | pod)
+    node = NodeSeen(name="n", site="s", online=True, since=since, version=NEW, mark=mark, pod=seen)
+    assert view(rollout(), node, START + timedelta(seconds=90)).state == state
 
 
 def test_sites_change_only_in_their_windows_and_never_below_their_minimum():

@@ -11,7 +11,7 @@ from typing import Literal
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.domain.golden.agreement import DIFFERS, UNUSABLE
-from ai_platform_mcp.domain.objects import condition, labels_of, parse_time, rows, section, whole
+from ai_platform_mcp.domain.objects import condition, labels_of, metadata_of, parse_time, rows, section, whole
 from ai_platform_mcp.domain.rollout.state import PodSeen
 from ai_platform_mcp.manifests.common import VERSION_LABEL
 from ai_platform_mcp.manifests.edge import RELEASE_LABEL, Release, release_name
@@ -21,6 +21,9 @@ MODEL_CONTAINER = "model"
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
 _CRASHED = "CrashLoopBackOff"
 """Of the check of golden inputs this is no news: its exit code says more, and is read on its own."""
+_LOST = frozenset({"Unknown", "ContainerStatusUnknown"})
+"""Reasons of an end that nobody saw: containerd's for a container whose process is gone when it starts itself (exit code 255),
+and the kubelet's for one of which the runtime knows nothing."""
 _WAITING_AS_USUAL = frozenset({"", "PodInitializing", "ContainerCreating"})
 _HELD_UP = re.compile(
     r"toomanyrequests|too many requests|\b429\b|rate limit|pull qps exceeded|\b50[234]\b|service unavailable|i/o timeout"
@@ -53,7 +56,9 @@ def pod_seen(pod: type_json, release: Release) -> PodSeen:
         waiting=untrusted(reason, 80),
         throttled=reason in _PULLING and bool(_HELD_UP.search(str(waiting.get("message") or ""))),
         pulled=started is not None or bool(main.get("imageID")),
+        created_at=parse_time(metadata_of(pod).get("creationTimestamp")),
         restarts=whole(main.get("restartCount")),
+        crashed_at=_crashed_at(main),
         golden=_golden(pod, golden),
         golden_told=_golden_told(golden),
         digest_matches=_digest_matches(pod, main, release),
@@ -76,6 +81,13 @@ def _started(main: type_json) -> datetime | None:
         for path in (("lastState", "terminated"), ("state", "terminated"), ("state", "running"))
     ]
     return min((time for time in times if time is not None), default=None)
+
+
+def _crashed_at(main: type_json) -> datetime | None:
+    """Return when the container last ended by itself; the end that a runtime finds after a reboot is none of its own."""
+    ends = [section(main, state, "terminated") for state in ("state", "lastState")]
+    last = next((end for end in ends if end), {})
+    return None if last.get("reason") in _LOST else parse_time(last.get("finishedAt"))
 
 
 def _golden(pod: type_json, status: type_json) -> Literal["none", "running", "pass", "fail", "unusable"]:

@@ -9,6 +9,8 @@ from ai_platform_mcp.domain.rollout.state import Mark, NodeSeen, NodeState, PodS
 
 CRASHES = 3
 """Restarts before readiness after which a release counts as failed on a node: the kubelet backs off from the second."""
+BACKS_OFF = "CrashLoopBackOff"
+"""Why a container waits that ended again and again. The kubelet counts that in memory: a reboot of the node begins anew."""
 FATAL = frozenset(
     {
         "CreateContainerConfigError",
@@ -134,9 +136,21 @@ def _fault(rollout: Rollout, node: NodeSeen, now: datetime) -> str:
         return f"its golden inputs cannot be used{_told(pod)}"
     if pod.waiting in FATAL:
         return pod.waiting
-    if pod.ready_since is None and pod.restarts >= CRASHES:
-        return f"crashed {pod.restarts} times"
-    return ""
+    return f"crashed {pod.restarts} times" if _crash_loops(node, pod) else ""
+
+
+def _crash_loops(node: NodeSeen, pod: PodSeen) -> bool:
+    """Tell whether the release ends again and again by itself.
+
+    Every reboot of a node restarts its containers too, and no count tells these from crashes. So the restarts are believed
+    where the node was there without a break since the pod was made; where it was not, the kubelet is to say that it backs off
+    after an end that came after the node's return.
+    """
+    if pod.ready_since is not None or pod.restarts < CRASHES or pod.crashed_at is None:
+        return False
+    if pod.created_at is not None and node.since <= pod.created_at:
+        return True
+    return pod.waiting == BACKS_OFF and pod.crashed_at >= node.since
 
 
 def _told(pod: PodSeen) -> str:

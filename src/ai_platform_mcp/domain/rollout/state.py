@@ -118,7 +118,11 @@ class PodSeen(Value):
     throttled: bool = False
     """Whether the registry or the line, asked too much, is what keeps it waiting."""
     pulled: bool = False
+    created_at: datetime | None = None
     restarts: int = 0
+    """How often its container was started again since the pod was made, reboots of its node included."""
+    crashed_at: datetime | None = None
+    """When its container last ended by itself; None where it never did, or what ended last went down with its node."""
     golden: Literal["none", "running", "pass", "fail", "unusable"] = "none"
     """What the check of golden inputs says; ``unusable``: the inputs themselves are not what was asked for."""
     golden_told: str = ""
