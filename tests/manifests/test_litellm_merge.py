@@ -92,6 +92,19 @@ def test_settings_of_the_router_are_set_and_the_strategy_and_the_master_key_stay
     assert after["general_settings"] == live["general_settings"]
 
 
+@pytest.mark.parametrize("theirs", [[], ["prompt_caching"], ["session_affinity", "prompt_caching"]])
+def test_a_check_is_added_to_those_of_others_once_and_stays_for_them_when_a_model_needs_it_no_more(
+    theirs: list[str],
+) -> None:
+    live = {"router_settings": {"optional_pre_call_checks": theirs}} if theirs else {}
+    fresh = made("chat", 2)
+    fresh["router_settings"]["optional_pre_call_checks"] = ["session_affinity"]
+    after = merge(live, "chat", fresh).config
+    checks = after["router_settings"]["optional_pre_call_checks"]
+    assert sorted(checks) == sorted({*theirs, "session_affinity"}) and checks[: len(theirs)] == theirs
+    assert merge(after, "chat", made("chat", 1)).config["router_settings"]["optional_pre_call_checks"] == checks
+
+
 def test_groups_that_a_model_has_no_more_are_named() -> None:
     config = merge({}, "chat", made("chat", 3)).config
     merged = merge(config, "chat", made("chat", 1))

@@ -254,6 +254,7 @@ def test_the_proxy_asks_edge_first_and_always_breaks_the_circuit() -> None:
     assert made["router_settings"]["allowed_fails"] == 1
     assert made["router_settings"]["cooldown_time"] == 30
     assert made["model_list"][0]["litellm_params"]["api_key"] == "os.environ/KEY"
+    assert "optional_pre_call_checks" not in made["router_settings"]  # one server a group: there is nothing to keep
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,9 @@ PROXY = litellm.Proxy(
             group="vision", model="openai/vision-v3", api_base="http://vision-v3-edge:8080/v1", tier="edge"
         ),
         litellm.Deployment(
+            group="vision", model="openai/vision-v3", api_base="http://vision-v3-next:8080/v1", tier="edge"
+        ),
+        litellm.Deployment(
             group="vision-cloud",
             model="openai/vision-v3",
             api_base="https://vision.example.com/v1",
@@ -131,7 +134,9 @@ CANARY = canaries.CanaryRollout(
     namespace="vision",
     model="vision-v3",
     new=canaries.Version(version="12", digest=DIGEST),
-    stable=canaries.Version(version="11", predictor={"minReplicas": 2, "model": {"storageUri": "s3://models/vision-v3/11"}}),
+    stable=canaries.Version(
+        version="11", predictor={"minReplicas": 2, "model": {"storageUri": "s3://models/vision-v3/11"}}
+    ),
     inference_service="vision-v3",
     steps=tuple(canaries.Step(percent=share) for share in (10, 25, 50, 100)),
     analysis=analysis_for().manifest(edge=False),

@@ -21,9 +21,10 @@ import yaml
 from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.domain.lint.engine import check
 from ai_platform_mcp.domain.lint.model import Around
-from ai_platform_mcp.domain.routing.conversations import LITELLM_CHECK, LITELLM_HEADER
+from ai_platform_mcp.domain.routing.conversations import LITELLM_HEADER
 from ai_platform_mcp.domain.routing.facts import Request
 from ai_platform_mcp.domain.routing.latency import Latency
+from ai_platform_mcp.domain.routing.observed import Observed
 from ai_platform_mcp.manifests.common import Capabilities
 from ai_platform_mcp.tools import route_model
 from real_servers import free_port, process, wait_for
@@ -37,7 +38,7 @@ real = on("litellm")
 
 MALWARE = ("1.82.7", "1.82.8")
 KEY = "sk-only-for-this-test"
-SLO_SECONDS = 1.0
+SLO_SECONDS, TALK_SLO_SECONDS = 1.0, 5.0
 CASES: dict[str, Mode | None] = {
     "fine": "answers",
     "dead": None,
@@ -87,40 +88,35 @@ class Proxy:
         self._client.close()
 
 
-def config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
-    """What route_model writes for a proxy that serves one model per case, one plan after another."""
-    return anyio.run(_config_of, edges, cloud)
+def config_of(edges: dict[str, str], cloud: str, twins: dict[str, str]) -> dict[str, Any]:
+    """What route_model writes for a proxy that serves one model per case, one plan after another; talk has two servers."""
+    return anyio.run(_config_of, edges, cloud, twins)
 
 
-async def _config_of(edges: dict[str, str], cloud: str) -> dict[str, Any]:
+async def _config_of(edges: dict[str, str], cloud: str, twins: dict[str, str]) -> dict[str, Any]:
+    spare = observed("cloud", "cloud", 0.1, base_url=cloud, cluster="c1")
+    wanted: dict[str, tuple[Observed, ...]] = {
+        case: (observed("edge", "edge", 0.1, base_url=url, cluster="c1", **LIMITS.get(case, {})), spare)
+        for case, url in edges.items()
+    }
+    alike = {"failure_domain": "twins", "cluster": "c1", "request_cents": 0.001}
+    wanted["talk"] = (*(observed(name, "cloud", 0.1, base_url=url, **alike) for name, url in twins.items()), spare)
     can = Capabilities(kinds=frozenset(("v1/Namespace", "v1/ConfigMap")), kubernetes_minor=36)
-    models = [version_row(case, "1") for case in edges]
-    routing = {"proxy": {"keys": {"edge": "SERVER_KEY", "cloud": "SERVER_KEY"}}}
+    models = [version_row(model, "1") for model in wanted]
+    routing = {"proxy": {"keys": dict.fromkeys(("edge", "cloud", *twins), "SERVER_KEY")}}
     config: dict[str, Any] | None = None
-    for case, url in edges.items():
-        rows = [observed("edge", "edge", 0.1, base_url=url, cluster="c1", **LIMITS.get(case, {}))]
-        rows.append(observed("cloud", "cloud", 0.1, base_url=cloud, cluster="c1"))
+    for model, rows in wanted.items():
         world = readers(can, models, objects=[config] if config else [])
         world = replace(world, platform=replace(world.platform, routing=routing))
-        facts = routing_facts(case, *rows, slo=SLO_SECONDS).model_copy(update={"typical": Request()})
+        slo = TALK_SLO_SECONDS if model == "talk" else SLO_SECONDS
+        facts = routing_facts(model, *rows, slo=slo).model_copy(update={"typical": Request()})
         with patch.object(route_model, "read_routing_facts", AsyncMock(return_value=facts)):
-            params = route_model.RouteModelParams(model=case, gateway="litellm")
+            params = route_model.RouteModelParams(model=model, gateway="litellm")
             draft = await route_model.RouteModel().plan(params, world, context())
         step = draft.steps[0]
         assert isinstance(step, Apply)
         config = step.manifest
     return yaml.safe_load(config["data"]["config.yaml"]) if config else {}
-
-
-def with_twins(config: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
-    """The configuration with a group of two servers and what a routing answer says keeps conversations with one of them."""
-    like = config["model_list"][0]
-    for url in urls.values():
-        params = {**like["litellm_params"], "api_base": url, "model": "openai/talk", "timeout": 5}
-        config["model_list"].append({"model_name": "talk", "litellm_params": params})
-    config["router_settings"]["optional_pre_call_checks"] = [LITELLM_CHECK]
-    config["router_settings"]["fallbacks"].append({"talk": ["fine-cloud"]})
-    return config
 
 
 def installed_version(program: str) -> str:
@@ -146,7 +142,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         cloud = stack.enter_context(model_server("cloud"))
         edges = {case: servers[case].url if case in servers else dead for case in CASES}
         twins = {name: stack.enter_context(model_server(name)) for name in TWINS}
-        config = with_twins(config_of(edges, cloud.url), {name: server.url for name, server in twins.items()})
+        config = config_of(edges, cloud.url, {name: server.url for name, server in twins.items()})
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         port = free_port()
         line = [program, "--config", folder / "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
@@ -166,7 +162,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
 
 def test_the_configuration_under_test_passes_our_own_lint() -> None:
-    made = config_of(dict.fromkeys(CASES, "http://edge.models.svc:8080/v1"), "http://cloud.models.svc:8080/v1")
+    url = "http://{}.models.svc:8080/v1"
+    twins = {name: url.format(name) for name in TWINS}
+    made = config_of(dict.fromkeys(CASES, url.format("edge")), url.format("cloud"), twins)
     assert [finding.code for finding in check(made, Around()) if finding.severity != "info"] == []
 
 

@@ -21,6 +21,9 @@ NO_LIMIT = 2**31 - 1
 """Tokens that no prompt has: how a deployment says that it takes prompts of any length."""
 
 
+AFFINITY = "session_affinity"
+"""The check that keeps a conversation, named by ``x-litellm-session-id``, with one deployment of its group for an hour."""
+
 ROUTED_FOR = "routed_for"
 """Key in ``model_info``: the model whose routing plan an entry is of. Entries without it are somebody else's."""
 
@@ -106,6 +109,7 @@ def proxy_config(proxy: Proxy) -> type_json:
             "routing_strategy": "simple-shuffle",
             "fallbacks": [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks],
             **_by_limit(proxy),
+            **_by_conversation(proxy),
             "allowed_fails": proxy.allowed_fails,
             "cooldown_time": proxy.cooldown_seconds,
             "num_retries": proxy.retries,
@@ -123,6 +127,15 @@ def _by_limit(proxy: Proxy) -> type_json:
     checked = limited or any(deployment.per_minute for deployment in proxy.deployments)
     listed = [{fallback.group: list(fallback.to)} for fallback in proxy.fallbacks if fallback.group in limited]
     return compact({"context_window_fallbacks": listed, "enable_pre_call_checks": True if checked else None})
+
+
+def _by_conversation(proxy: Proxy) -> type_json:
+    """Return the setting that keeps a conversation with one server; none where no group has two to choose from.
+
+    It is another list than ``enable_pre_call_checks``, which limits need: neither turns the other on.
+    """
+    sizes = Counter(deployment.group for deployment in proxy.deployments)
+    return {"optional_pre_call_checks": [AFFINITY]} if max(sizes.values()) > 1 else {}
 
 
 def _check(proxy: Proxy) -> None:

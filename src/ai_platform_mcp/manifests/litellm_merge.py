@@ -15,6 +15,8 @@ from ai_platform_mcp.manifests.litellm import ROUTED_FOR
 
 LISTS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 """Where one group's requests go, by the reason why it could not answer them."""
+CHECKS = "optional_pre_call_checks"
+"""What the Router looks at before a call. All models share the list, so that one plan adds to it and takes nothing away."""
 HOLDERS = ("router_settings", "litellm_settings")
 """Sections that LiteLLM reads fallbacks and the circuit breaker from; what the Router is told itself counts first."""
 
@@ -87,8 +89,10 @@ def breaker_of(config: type_json) -> tuple[int | None, int | None, int | None]:
 def _router(live: type_json, fresh: type_json, mine: set[str]) -> type_json:
     settings = {
         **live,
-        **{key: value for key, value in fresh.items() if key not in LISTS and key != "routing_strategy"},
+        **{key: value for key, value in fresh.items() if key not in (*LISTS, CHECKS, "routing_strategy")},
     }
+    if CHECKS in fresh:
+        settings[CHECKS] = list(dict.fromkeys((*_names(live, CHECKS), *_names(fresh, CHECKS))))
     if "routing_strategy" in fresh:
         settings.setdefault("routing_strategy", fresh["routing_strategy"])
     for name in LISTS:
@@ -137,3 +141,8 @@ def _list(value: type_json, key: str) -> list[type_json]:
     found = value.get(key)
     items = cast("list[Any]", found) if isinstance(found, list) else []
     return [cast("type_json", row) for row in items if isinstance(row, dict)]
+
+
+def _names(value: type_json, key: str) -> list[str]:
+    found = value.get(key)
+    return [str(name) for name in cast("list[Any]", found)] if isinstance(found, list) else []

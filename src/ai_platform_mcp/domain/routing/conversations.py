@@ -38,8 +38,8 @@ def between(facts: RoutingFacts) -> str:
     if not facts.language or len(facts.observed) < 2:
         return ""
     return (
-        f"between targets: send {LITELLM_HEADER}: <conversation> and set router_settings.optional_pre_call_checks: "
-        f"[{LITELLM_CHECK}] in LiteLLM, which pins it to one deployment of a group for an hour; elsewhere hash the "
+        f"between targets: send {LITELLM_HEADER}: <conversation> to LiteLLM; {LITELLM_CHECK}, which route_model sets where a "
+        "group has several members, pins it to one of them for an hour; elsewhere hash the "
         "conversation's id over the targets (a consistent hash: only a lost target's conversations move)"
     )
 
