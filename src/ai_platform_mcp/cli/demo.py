@@ -142,9 +142,12 @@ async def play(demo: Demo, output: Output, fleet_of: Callable[[], Awaitable[Flee
 
     demo.title("5  Route", "Shares and latencies are measured; what is not measured is said to be so.")
     await demo.measured(MODEL)
-    routes = await routing.measured(_Measured(demo), MODEL, "30s")
-    for line in routing.lines(routes):
+    routes = await routing.measured(_Measured(demo), MODEL, "5m")
+    for line in routing.shortly(routes, MODEL):
         output.say(f"  {escape(line)}")
+    output.say(
+        "  [dim]All since the deployment: while the rollout was under way, the cloud answered for the edge.[/dim]"
+    )
 
     demo.title("6  A bad release", "This one crashes wherever it starts. Its canary must be the last to see it.")
     bad = await _bad_release(demo, fleet, output)

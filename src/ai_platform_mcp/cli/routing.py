@@ -28,6 +28,12 @@ async def measured(client: Asks, model: str, window: str) -> dict[str, Any]:
     return (await asked(client, model, window)).data
 
 
-def lines(data: dict[str, Any]) -> list[str]:
-    """Tell a person, by the data alone."""
-    return status_text.lines(data)
+def shortly(data: dict[str, Any], model: str) -> list[str]:
+    """Tell a person what is measured; of what is not, only the names, and where the reasons are."""
+    told = status_text.picture(data)
+    missing = [str(row).partition(":")[0].partition(" of ")[0] for row in data["unknown"]]
+    if "why" in (data.get("sizing") or {}):
+        missing.append("right-sizing")
+    if missing:
+        told.append(f"Not known: {', '.join(missing)}. `platform routing status {model}` says why.")
+    return told

@@ -14,6 +14,7 @@ from pydantic import Field
 from ai_platform_mcp.core.model import Value
 from ai_platform_mcp.domain.routing.facts import IDLE, Load, Request, Slo, Target
 from ai_platform_mcp.domain.routing.predict import REFUSALS, completion_seconds, refusal, unavailable
+from ai_platform_mcp.domain.routing.status_text import span
 
 
 class Candidate(Value):
@@ -107,7 +108,7 @@ def _why(best: Candidate, spilled: Candidate | None, request: Request, slo: Slo)
     elif request.batch and target.asynchronous:
         first = f"batch: {target.name} answers later and in time ({best.seconds:.3g} of {slo.seconds:g} s)"
     else:
-        first = f"{target.name} is predicted to answer in {best.seconds:.3g} of {slo.seconds:g} s"
+        first = f"{target.name} is predicted to answer in {span(best.seconds)}, of {span(slo.seconds)} promised"
     told = [first]
     if spilled:
         told.append(f"spilled: {spilled.target.name} would have taken {spilled.seconds:.3g} s")

@@ -13,14 +13,19 @@ _WHY = 240
 
 def lines(data: dict[str, Any]) -> list[str]:
     """Return the lines: the picture first, then the reasons, then what is not known."""
+    told = picture(data)
+    told += _sizing(data.get("sizing"))
+    told += _conversations(data["conversations"])
+    return [*told, *_unknown(data), *(f"Note: {note}" for note in data["notes"])]
+
+
+def picture(data: dict[str, Any]) -> list[str]:
+    """Return the lines of what is measured and of where a typical request goes by it."""
     told = [_head(data), *_targets(data)]
     told += _saved(data["savings"])
     told += _fallbacks(data)
     told += _sites(data)
-    told += _decisions(data)
-    told += _sizing(data.get("sizing"))
-    told += _conversations(data["conversations"])
-    return [*told, *_unknown(data), *(f"Note: {note}" for note in data["notes"])]
+    return [*told, *_decisions(data)]
 
 
 def _head(data: dict[str, Any]) -> str:
@@ -107,9 +112,13 @@ def _saved(savings: dict[str, Any]) -> Iterator[str]:
     paid = savings["request_cents"] + savings["fixed_cents"]
     yield (
         f"  against {savings['counterfactual']}: {money(savings['counterfactual_cents'])} instead of {money(paid)} "
-        f"({money(savings['request_cents'])} for requests, {money(savings['fixed_cents'])} fixed) in {savings['hours']:.3g} h"
+        f"({money(savings['request_cents'])} for requests, {money(savings['fixed_cents'])} fixed) in {_lasting(savings['hours'])}"
     )
     yield from (f"  {row}" for row in savings["assumptions"])
+
+
+def _lasting(hours: float) -> str:
+    return f"{hours:.3g} h" if hours >= 1 else f"{60 * hours:.3g} min" if hours >= 1 / 60 else f"{3600 * hours:.3g} s"
 
 
 def _fallbacks(data: dict[str, Any]) -> Iterator[str]:
