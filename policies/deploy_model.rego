@@ -1,9 +1,9 @@
-# Serving a model: in the cloud (an InferenceService), at the edge (an EdgeRollout), or both.
+# Serving a model: in the cloud (an InferenceService, or a service beside the cluster), at the edge (an EdgeRollout), or both.
 package aiplatform.deploy_model
 
 import data.aiplatform.lib.say
 
-serving_kinds := {"InferenceService", "LLMInferenceService"}
+serving_kinds := {"InferenceService", "LLMInferenceService", "RunService", "Function"}
 
 through_git if {
 	some change in input.facts.changes

@@ -126,6 +126,16 @@ test_the_edge_needs_its_fleet_and_no_accelerators if {
 	f.broken(f.plus(f.deploy_model, {"facts": {"compute": null}})) == {"fact_missing"}
 }
 
+test_services_beside_the_cluster_are_judged_as_everything_in_the_cloud if {
+	every kind in ["RunService", "Function"] {
+		one := f.touching(prod, {"kind": kind})
+		f.effect(one) == "allow"
+		f.broken(f.plus(one, {"facts": {"compute": null}})) == {"fact_missing"}
+		f.broken(f.at(one, {"region": "us-east-1"})) == {"residency_violated"}
+		f.broken(f.plus(one, {"facts": {"rollout": {"strategy": "all_at_once"}}})) == {"canary_required"}
+	}
+}
+
 test_the_whole_fleet_in_production_needs_an_approver if {
 	whole := f.plus(f.at(f.edge, {"environment": "production"}), {"facts": {"fleet": {"affected": 47, "share_percent": 100}}})
 	f.asked(whole) == {"blast_radius_fleet": "platform-approver", "production_change": "platform-approver"}

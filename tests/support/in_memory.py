@@ -58,9 +58,10 @@ class Clusters:
 
     can: Capabilities
     objects: Sequence[Json]
+    info: ClusterInfo = CLUSTER
 
     async def clusters(self) -> Sequence[ClusterInfo]:
-        return (CLUSTER,)
+        return (self.info,)
 
     async def kinds(self, _cluster: str) -> frozenset[str]:
         return self.can.kinds
@@ -186,10 +187,11 @@ class Now:
 
 
 def version_row(name: str, number: str, **more: Any) -> VersionRow:
-    """A version with evidence; ``format``, ``task``, ``size_mib`` and ``source`` as a test says."""
+    """A version with evidence; ``format``, ``task``, ``size_mib``, ``source`` and further ``tags`` as a test says."""
     tags = {"aiplatform.digest": DIGEST, FORMAT: more.get("format", "onnx")}
     tags |= {TASK: more["task"]} if more.get("task") else {}
     tags |= {SIZE_MIB: str(more["size_mib"])} if more.get("size_mib") else {}
+    tags |= more.get("tags", {})
     source = more.get("source", f"oci://registry.local/{name}@{DIGEST}")
     return VersionRow(
         model=name, version=number, created=NOW, source=source, run_id=None, status="READY", tags=tags,
@@ -204,11 +206,12 @@ def readers(
     objects: Sequence[Json] | None = None,
     golden_paths: Mapping[str, Json] | None = None,
     scaling: Json | None = None,
+    cluster: ClusterInfo = CLUSTER,
 ) -> Readers:
     """Readers over one cluster that serves ``can`` and has the seeded objects of those kinds, and ``objects`` beside them."""
     served = {(kind.rpartition("/")[0].rpartition("/")[0], kind.rpartition("/")[2]) for kind in can.kinds}
     everything = [*SEEDED, *(objects or ())]
-    clusters = Clusters(can, [obj for obj in everything if _key(obj)[:2] in served])
+    clusters = Clusters(can, [obj for obj in everything if _key(obj)[:2] in served], cluster)
     by_name: dict[str, list[VersionRow]] = {}
     for row in versions:
         by_name.setdefault(row.model, []).append(row)

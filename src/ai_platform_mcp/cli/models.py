@@ -125,7 +125,7 @@ async def show(context: typer.Context, arguments: dict[str, Any]) -> int:
 def deploy(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="name, name:version or name@alias.")],
-    target: Annotated[str, typer.Option(help="cloud, edge or auto.")] = "auto",
+    target: Annotated[str, typer.Option(help="cloud, edge, serverless or auto.")] = "auto",
     environment: Environment = "dev",
     canary: Annotated[int | None, typer.Option(help="First share of the traffic, in percent.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="Regions to serve from; repeatable.")] = None,

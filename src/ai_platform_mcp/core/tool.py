@@ -28,7 +28,7 @@ class Params(BaseModel):
 class WriteParams(Params):
     """What every mutating tool takes beside its own parameters."""
 
-    mode: Annotated[Literal["plan", "apply"], Field(description="plan shows the exact changes; apply makes them")] = (
+    mode: Annotated[Literal["plan", "apply"], Field(description="plan shows what apply changes")] = (
         "plan"
     )
     plan_id: Annotated[str | None, Field(description="apply exactly this plan")] = None

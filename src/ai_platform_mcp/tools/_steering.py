@@ -19,7 +19,7 @@ from ai_platform_mcp.domain.objects import (
     section,
 )
 from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, progress_of
-from ai_platform_mcp.manifests import canaries, llm
+from ai_platform_mcp.manifests import canaries, llm, serverless
 from ai_platform_mcp.manifests.common import (
     MODEL_DIGEST_ANNOTATION,
     MODEL_LABEL,
@@ -28,6 +28,7 @@ from ai_platform_mcp.manifests.kueue import workload_selector
 from ai_platform_mcp.tools._canary_steering import canary, cancel_new, moved_service, share_under_way
 from ai_platform_mcp.tools._edge_steering import edge
 from ai_platform_mcp.tools._reading import kueue_api, list_all
+from ai_platform_mcp.tools._serverless_steering import function, run_service
 from ai_platform_mcp.tools._steered import Action, Moment, Steered, delete, patch
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -56,13 +57,17 @@ async def steer(live: type_json, action: Action, moment: Moment, readers: Reader
         return await moved_service(live, action, moment, readers)
     if kind == canaries.KIND:
         return await canary(live, action, moment, readers)
+    if kind == serverless.RUN_KIND:
+        return run_service(live, action, moment)
+    if kind == serverless.LAMBDA_KIND:
+        return function(live, action, moment)
     if kind == "Workload":
         return _workload(live, action, moment)
     if kind in _SUSPEND:
         return await _job(live, action, moment, readers)
     raise InvalidInput(
         f"{kind} cannot be steered.",
-        remedy="Steer TrainJobs, Jobs, Workflows, InferenceServices, CanaryRollouts or EdgeRollouts.",
+        remedy="Steer TrainJobs, Jobs, Workflows, InferenceServices, RunServices, Functions, CanaryRollouts or EdgeRollouts.",
     )
 
 

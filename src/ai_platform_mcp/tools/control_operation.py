@@ -49,7 +49,7 @@ class ControlOperation:
     name: ClassVar[str] = "control_operation"
     title: ClassVar[str] = "Steer an operation"
     description: ClassVar[str] = (
-        "Cancel, pause or resume the work an operation started; promote or roll back its canary, edge rollout or alias."
+        "Cancel, pause or resume an operation's work; promote or roll back its canary, edge rollout or alias."
     )
     params: ClassVar[type[WriteParams]] = ControlParams
     destructive: ClassVar[bool] = True

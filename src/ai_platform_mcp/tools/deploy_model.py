@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.facts import ComputeFacts, Facts, RolloutFacts
-from ai_platform_mcp.core.plan import Apply, Draft, Follow, Risk, Step, Target
+from ai_platform_mcp.core.plan import Apply, Draft, Follow, Risk, Step
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.rows import Inventory
 from ai_platform_mcp.core.tool import PlanContext, WriteParams
+from ai_platform_mcp.domain.clusters import Role
 from ai_platform_mcp.domain.namespaces import Environment
-from ai_platform_mcp.domain.objects import labels_of, ref_of, section
-from ai_platform_mcp.domain.targets import Choice, Side, allowed_region, choose_targets
+from ai_platform_mcp.domain.objects import labels_of, ref_of
+from ai_platform_mcp.domain.targets import Choice, Side, choose_targets
 from ai_platform_mcp.domain.versions import PRODUCTION_ALIAS
 from ai_platform_mcp.manifests import edge as edge_manifests
-from ai_platform_mcp.manifests import kserve
-from ai_platform_mcp.manifests.common import Compute, Origin
-from ai_platform_mcp.tools._accelerators import Placed, find_pool
+from ai_platform_mcp.manifests.common import Origin
+from ai_platform_mcp.tools._accelerators import Placed
 from ai_platform_mcp.tools._canaries import weakest
-from ai_platform_mcp.tools._cloud import STEPWISE, CloudPart, LiveService, Size, strategy_of
+from ai_platform_mcp.tools._cloud import STEPWISE, CloudPart, strategy_of
+from ai_platform_mcp.tools._cloud_half import Asked, CloudHalf, read_cloud_half
 from ai_platform_mcp.tools._halves import Half, Wish, read_halves
-from ai_platform_mcp.tools._language import LiveLanguageService, language_part, read_service
 from ai_platform_mcp.tools._models import Chosen, choose_version
 from ai_platform_mcp.tools._reading import Place, inventory_evidence
 from ai_platform_mcp.tools._rollout import EdgePart, Fleet, edge_part, read_fleet
-from ai_platform_mcp.tools._serving import cloud_part
 from ai_platform_mcp.tools._signals import p95_ms
-from ai_platform_mcp.tools._sizing import cost_of, need_of, replicas_of
+from ai_platform_mcp.tools._sizing import cost_of
 
-FIRST_STEP_PERCENT = {"dev": 0, "staging": 20, "production": 10}
-"""Share of the cloud traffic that a new version gets first where the call does not say; 0 is all at once."""
 EDGE_CANARY_PERCENT = 10
 """Share of the edge nodes in the first wave where the call does not say: devices are far away in every environment."""
-REGION_LABEL = "topology.kubernetes.io/region"
 
 
 class DeployModelParams(WriteParams):
@@ -46,7 +42,7 @@ class DeployModelParams(WriteParams):
     model: Annotated[
         str, Field(description="name, name@alias, name:version; bare: champion in production, else newest")
     ]
-    target: Literal["cloud", "edge", "auto"] = "auto"
+    target: Literal["cloud", "edge", "auto", "serverless"] = "auto"
     environment: Environment = "dev"
     cluster: str = ""
     namespace: str = ""
@@ -67,10 +63,9 @@ class _World:
     """What was read to plan one deployment."""
 
     params: DeployModelParams
-    cloud: Half
+    cloud: CloudHalf
     edge: Half
     chosen: Chosen
-    service: LiveService
     fleet: Fleet
     origin: Origin
     who: Principal
@@ -78,7 +73,7 @@ class _World:
     @property
     def where(self) -> Place:
         """Where it is about, in general: both halves are of one team and environment."""
-        return self.edge.where if self.cloud.problem else self.cloud.where
+        return self.edge.where if self.cloud.half.problem else self.cloud.where
 
 
 class DeployModel:
@@ -87,8 +82,8 @@ class DeployModel:
     name: ClassVar[str] = "deploy_model"
     title: ClassVar[str] = "Deploy a model"
     description: ClassVar[str] = (
-        "Serve a model version: cloud (KServe), edge (rollout in waves) or auto, by format, memory, latency, residency and "
-        "fleet. What serves already stays stable behind a canary."
+        "Serve a version: cloud, edge (in waves), serverless (Cloud Run, Lambda, else KServe to zero) or auto: where it fits. "
+        "What serves stays stable behind a canary."
     )
     params: ClassVar[type[WriteParams]] = DeployModelParams
     destructive: ClassVar[bool] = True
@@ -97,7 +92,7 @@ class DeployModel:
         """Return the objects that would serve the version, with reasons for the place and the pace."""
         world = await _read(params, readers, context)
         choice = choose_targets(
-            params.target,
+            "cloud" if params.target == "serverless" else params.target,
             world.chosen.shape,
             await _cloud_side(world, readers),
             await _edge_side(world, readers),
@@ -105,8 +100,8 @@ class DeployModel:
         )
         if params.strategy == "blue_green" and "cloud" not in choice.targets:
             raise InvalidInput("Blue/green is for the cloud.", remedy="Leave out strategy: the edge goes in waves.")
-        placed, why = await _pool(world, readers, context) if "cloud" in choice.targets else (None, "")
-        cloud = await _cloud(world, readers, placed, why) if "cloud" in choice.targets else None
+        placed, why = await world.cloud.pool(readers, context) if "cloud" in choice.targets else (None, "")
+        cloud = await world.cloud.part(readers, placed, why) if "cloud" in choice.targets else None
         edge = await _edge(world, readers) if "edge" in choice.targets else None
         return _draft(world, choice, cloud, edge, placed)
 
@@ -116,44 +111,52 @@ class DeployModel:
 
 async def _read(params: DeployModelParams, readers: Readers, context: PlanContext) -> _World:
     chosen = await choose_version(readers, params.model, params.environment, context.now)
+    roles: dict[str, tuple[Role, ...]] = {"auto": ("cloud", "edge"), "edge": ("edge",)}
     wish = Wish(
         model=chosen.name,
-        roles=("cloud", "edge") if params.target == "auto" else (params.target,),
+        roles=roles.get(params.target, ("cloud",)),
         environment=params.environment,
         cluster=params.cluster,
         namespace=params.namespace,
     )
     cloud, edge = await read_halves(readers, context, wish)
-    service = await read_service(readers, cloud.where, chosen, cloud.can, params.runtime)
     where = edge.where if cloud.problem else cloud.where
+    origin = Origin(
+        model=chosen.name,
+        version=chosen.version.version,
+        model_digest=chosen.facts.digest,
+        team=where.team,
+        environment=where.environment,
+        operation=context.operation_id,
+    )
     return _World(
         params=params,
         who=context.caller.principal,
-        cloud=cloud,
+        cloud=await read_cloud_half(readers, cloud, chosen, origin, _asked(params)),
         edge=edge,
         chosen=chosen,
-        service=service,
         fleet=await read_fleet(readers, edge.where, edge.inventory, chosen, params.sites, params.regions),
-        origin=Origin(
-            model=chosen.name,
-            version=chosen.version.version,
-            model_digest=chosen.facts.digest,
-            team=where.team,
-            environment=where.environment,
-            operation=context.operation_id,
-        ),
+        origin=origin,
+    )
+
+
+def _asked(params: DeployModelParams) -> Asked:
+    return Asked(
+        regions=params.regions,
+        accelerator=params.accelerator,
+        runtime=params.runtime,
+        strategy=params.strategy,
+        canary_percent=params.canary_percent,
+        min_replicas=params.min_replicas,
+        max_replicas=params.max_replicas,
+        force=params.force,
+        serverless=params.target == "serverless",
     )
 
 
 async def _cloud_side(world: _World, readers: Readers) -> Side:
-    cluster = world.cloud.where.cluster
-    problem = world.cloud.obstacle("cloud")
-    served = isinstance(world.service, LiveLanguageService) or world.cloud.can.serves(kserve.API, "InferenceService")
-    if not problem and not served:
-        problem = f"The cluster {cluster.name} does not serve KServe's InferenceService."
-    if not problem and world.params.regions and not _cloud_regions(world):
-        problem = f"No cloud node of {cluster.name} is in {', '.join(world.params.regions)}."
-    return Side(available=problem, regions=_cloud_regions(world), p95_ms=await _p95(world, readers, "cloud"))
+    cloud = world.cloud
+    return Side(available=cloud.obstacle(), regions=cloud.regions(), p95_ms=await _p95(world, readers, "cloud"))
 
 
 async def _edge_side(world: _World, readers: Readers) -> Side:
@@ -176,83 +179,8 @@ async def _edge_side(world: _World, readers: Readers) -> Side:
     )
 
 
-def _cloud_regions(world: _World) -> tuple[str, ...]:
-    """Return the regions where this cluster has cloud nodes, narrowed to those asked for."""
-    found = {node.region for node in world.cloud.inventory.nodes if node.role == "cloud" and node.ready and node.region}
-    found |= {world.cloud.where.cluster.region} - {""}
-    asked = world.params.regions
-    return tuple(sorted(region for region in found if not asked or region.startswith(asked)))
-
-
 async def _p95(world: _World, readers: Readers, target: Literal["cloud", "edge"]) -> int | None:
     return None if world.params.slo_ms is None else await p95_ms(readers, world.who, world.chosen.name, target)
-
-
-# -------------------------------------------------------------------------------------------------------------- cloud
-
-
-async def _pool(world: _World, readers: Readers, context: PlanContext) -> tuple[Placed | None, str]:
-    """Return the pool for the replicas' accelerators and why so many, None where the model serves on processors."""
-    asked = world.params.regions or world.chosen.facts.residency
-    regions = tuple(row for row in _cloud_regions(world) if allowed_region(row, world.chosen.facts.residency))
-    need, why = need_of(
-        world.chosen,
-        world.service,
-        world.cloud.inventory,
-        accelerator=world.params.accelerator,
-        nodes=_replicas(world)[1],
-        regions=regions if asked else (),
-    )
-    if need is None:
-        return None, ""
-    return (await find_pool(readers, world.cloud.where, need, context)).outside_of_queues(), why
-
-
-def _replicas(world: _World) -> tuple[int, int]:
-    return replicas_of(world.service, world.params.min_replicas, world.params.max_replicas)
-
-
-def _canary_percent(world: _World) -> int:
-    asked = world.params.canary_percent
-    return FIRST_STEP_PERCENT[world.cloud.where.environment] if asked is None else asked
-
-
-async def _cloud(world: _World, readers: Readers, placed: Placed | None, why: str) -> CloudPart:
-    low, high = _replicas(world)
-    compute = placed.compute() if placed else Compute(node_selector=_region_pin(world))
-    size = Size(min_replicas=low, max_replicas=high, compute=compute)
-    percent, force, wanted = _canary_percent(world), world.params.force, world.params.strategy
-    if isinstance(world.service, LiveLanguageService):
-        part = language_part(
-            world.cloud.where, world.chosen, world.service, size, wanted=wanted, percent=percent, force=force,
-            can=world.cloud.can, origin=world.origin,
-        )  # fmt: skip
-        return replace(part, reasons=(*part.reasons, why))
-    return await cloud_part(
-        readers, world.cloud.where, world.chosen, world.service, size, wanted=wanted, percent=percent,
-        runtime=world.params.runtime, force=force, can=world.cloud.can, origin=world.origin,
-    )  # fmt: skip
-
-
-def _region_pin(world: _World) -> dict[str, str]:
-    """Pin the pods to one region where the call or the model's residency leaves no other choice open; else let them be."""
-    residency = world.chosen.facts.residency
-    if not world.params.regions and not residency:
-        return {}
-    allowed = [region for region in _cloud_regions(world) if allowed_region(region, residency)]
-    nodes = [
-        node.region for node in world.cloud.inventory.nodes if node.role == "cloud" and node.ready and node.schedulable
-    ]
-    best = max(allowed, key=lambda region: (nodes.count(region), region), default="")
-    return {REGION_LABEL: best} if best else {}
-
-
-def _cloud_target(world: _World, cloud: CloudPart, placed: Placed | None) -> Target:
-    if placed is not None:
-        return placed.target()
-    pinned = section(cloud.step.manifest, "spec", "predictor", "nodeSelector").get(REGION_LABEL, "")
-    rows = [node for node in world.cloud.inventory.nodes if pinned and node.region == pinned]
-    return world.cloud.where.target(region=str(pinned), cloud=rows[0].cloud if rows else "")
 
 
 # --------------------------------------------------------------------------------------------------------------- edge
@@ -286,7 +214,7 @@ def _draft(
         *(edge.steps if edge else ()),
     )
     followed = (*((cloud.step, *cloud.moved) if cloud else ()), *(edge.steps if edge else ()))
-    targets = (*((_cloud_target(world, cloud, placed),) if cloud else ()), *(edge.targets if edge else ()))
+    targets = (*((world.cloud.target(cloud, placed),) if cloud else ()), *(edge.targets if edge else ()))
     rollout = _rollout(world, cloud, edge)
     return Draft(
         action="deploy",
@@ -336,8 +264,8 @@ def _rollout(world: _World, cloud: CloudPart | None, edge: EdgePart | None) -> R
         strategy=strategy,
         first_step_percent=first,
         current_version=current,
-        replicas_before=world.service.replicas("maxReplicas") if cloud else 0,
-        replicas_after=_replicas(world)[1] if cloud else 0,
+        replicas_before=world.cloud.service.replicas("maxReplicas") if cloud else 0,
+        replicas_after=world.cloud.replicas()[1] if cloud else 0,
         analysis=weakest(moving),
         by_hand=bool(cloud and cloud.strategy == "canary" and not cloud.moved) and None not in moving[1:],
         golden_inputs=edge.golden if edge else None,
@@ -352,7 +280,7 @@ def _compute(placed: Placed | None) -> ComputeFacts:
 
 def _summary(world: _World, choice: Choice, rollout: RolloutFacts) -> str:
     what = f"{world.chosen.name} {world.chosen.version.version}"
-    places = " and ".join(choice.targets)
+    places = " and ".join(world.cloud.place if target == "cloud" else target for target in choice.targets)
     how = {
         "new": "its first release here",
         "none": f"{what} serves already",
@@ -366,19 +294,19 @@ def _summary(world: _World, choice: Choice, rollout: RolloutFacts) -> str:
 def _place_name(world: _World, choice: Choice) -> str:
     """Return the namespace; with their clusters where the halves could be apart."""
     halves = [world.edge.where if target == "edge" else world.cloud.where for target in choice.targets]
-    if not world.cloud.problem and not world.edge.problem and world.cloud.where == world.edge.where:
+    if not world.cloud.half.problem and not world.edge.problem and world.cloud.where == world.edge.where:
         return world.where.namespace.name
     return " and ".join(f"{half.namespace.name} of cluster {half.cluster.name}" for half in halves)
 
 
 def _inventories(world: _World) -> tuple[Inventory, ...]:
     """Return what was read, once where both halves are in one cluster."""
-    return tuple({row.inventory.cluster: row.inventory for row in (world.cloud, world.edge)}.values())
+    return tuple({row.inventory.cluster: row.inventory for row in (world.cloud.half, world.edge)}.values())
 
 
 def _risks(world: _World) -> tuple[Risk, ...]:
     found: list[Risk] = []
-    chosen, live = world.chosen, world.service.live
+    chosen, live = world.chosen, world.cloud.service.live
     if chosen.facts.digest is None:
         found.append(
             Risk(
@@ -391,7 +319,9 @@ def _risks(world: _World) -> tuple[Risk, ...]:
     if world.where.environment == "production" and PRODUCTION_ALIAS not in chosen.facts.aliases:
         found.append(Risk(severity="warning", text=f"{chosen.version.version} is not the {PRODUCTION_ALIAS}."))
     if live is not None and "aiplatform.dev/model" not in labels_of(live):
-        found.append(Risk(severity="warning", text="The InferenceService that is there was not made by this platform."))
+        found.append(
+            Risk(severity="warning", text=f"{ref_of(live).kind} {ref_of(live).name} was not made by this platform.")
+        )
     for inventory in _inventories(world):
         if inventory.stale:
             text = f"The inventory of {inventory.cluster} is {inventory.age_seconds} s old."

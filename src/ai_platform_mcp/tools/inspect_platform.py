@@ -27,7 +27,7 @@ from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.domain.routing import status_text
 from ai_platform_mcp.domain.text import Listing, seconds_of
 from ai_platform_mcp.domain.views import Filters
-from ai_platform_mcp.manifests import edge, kserve, llm
+from ai_platform_mcp.manifests import edge, kserve, llm, serverless
 from ai_platform_mcp.tools._routing_status import ROUTING_WINDOW, routing_status
 
 PART_SECONDS = 8.0
@@ -84,8 +84,7 @@ class InspectPlatform:
     title: ClassVar[str] = "Inspect the platform"
     description: ClassVar[str] = (
         "Look at the platform: models, versions and evidence, deployments, routing with savings, GPU pools and prices, queues, "
-        "nodes and edge sites, operations with live progress, approvals. Answers say how old they are and how to get what "
-        "they left out."
+        "nodes and edge sites, operations with live progress, approvals. Answers say their age and how to get what they left out."
     )
     params: ClassVar[type[Params]] = InspectParams
 
@@ -191,7 +190,13 @@ async def _deployments(
     return _listed(views.deployments(inventories, filters, readers.clock.now()), params)
 
 
-_VERSIONS = {"InferenceService": (kserve.API,), llm.KIND: llm.APIS, "EdgeRollout": (edge.API,)}
+_VERSIONS = {
+    "InferenceService": (kserve.API,),
+    llm.KIND: llm.APIS,
+    "EdgeRollout": (edge.API,),
+    serverless.RUN_KIND: (serverless.RUN_API,),
+    serverless.LAMBDA_KIND: (serverless.LAMBDA_API,),
+}
 """Newest first."""
 
 

@@ -34,6 +34,8 @@ WATCHED = (
     Watched("InferenceService", ("serving.kserve.io/v1beta1",)),
     Watched("LLMInferenceService", ("serving.kserve.io/v1alpha2", "serving.kserve.io/v1alpha1")),
     Watched("EdgeRollout", ("edge.aiplatform.dev/v1alpha1",)),
+    Watched("RunService", ("run.cnrm.cloud.google.com/v1beta1",)),
+    Watched("Function", ("lambda.services.k8s.aws/v1alpha1",)),
     Watched("Pod", ("v1",), fields="status.phase!=Succeeded,status.phase!=Failed"),
 )
 _STREAMS_SINCE = 32

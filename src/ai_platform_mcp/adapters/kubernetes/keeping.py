@@ -23,7 +23,7 @@ from ai_platform_mcp.core.rows import (
 )
 from ai_platform_mcp.domain.objects import labels_of, metadata_of
 
-SERVED = ("InferenceService", "LLMInferenceService", "EdgeRollout")
+SERVED = ("InferenceService", "LLMInferenceService", "EdgeRollout", "RunService", "Function")
 
 Row = TypeVar("Row")
 

@@ -28,7 +28,7 @@ from ai_platform_mcp.domain.objects import (
     section,
     whole,
 )
-from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent
+from ai_platform_mcp.domain.progress import STABLE_VERSION, canary_percent, progress_of
 
 CLOUD_LABEL = "aiplatform.dev/cloud"
 PRICE_ANNOTATION = "aiplatform.dev/hourly-cents"
@@ -330,17 +330,26 @@ def deployment_row(info: ClusterInfo, live: type_json, namespace: type_json) -> 
         version=labels.get(VERSION_LABEL) or str(spec.get("version") or ""),
         environment=labels.get(ENVIRONMENT_LABEL) or info.environment or around.get(ENVIRONMENT_LABEL, ""),
         team=labels.get(TEAM_LABEL) or around.get(TEAM_LABEL, ""),
-        ready=phase == "Succeeded" if edge else ready.get("status") == "True",
+        ready=_ready(kind, live),
         target="edge" if edge or info.role == "edge" else "cloud",
-        url=str(status.get("url") or ""),
+        url=str(status.get("url") or status.get("uri") or ""),
         canary_percent=canary_percent({**live, "kind": kind})
-        if kind == "LLMInferenceService"
+        if kind in ("LLMInferenceService", "RunService")
         else _canary(spec, status),
         replicas=_replicas(kind, spec, status),
         message=untrusted(str(status.get("message") or ready.get("message") or phase), 200),
         created=parse_time(meta.get("creationTimestamp")),
         progress=_progress(status) if edge else {},
     )
+
+
+def _ready(kind: str, live: type_json) -> bool:
+    """Tell whether it serves. A Function has no such condition of its own: ACK's conditions and Lambda's state say it."""
+    if kind == "EdgeRollout":
+        return section(live, "status").get("phase") == "Succeeded"
+    if kind == "Function":
+        return progress_of({**live, "kind": kind}).state == "succeeded"
+    return condition(live, "Ready").get("status") == "True"
 
 
 def _model(kind: str, spec: type_json) -> Any:
@@ -362,6 +371,8 @@ def _canary(spec: type_json, status: type_json) -> int | None:
 
 def _replicas(kind: str, spec: type_json, status: type_json) -> int | None:
     """Return how many replicas serve: copies the status reports, else what the spec asks for at least."""
+    if kind == "RunService":
+        return whole(section(spec, "template", "scaling").get("minInstanceCount"))
     copies = section(status, "modelStatus", "copies").get("totalCopies")
     asked = spec.get("replicas") if kind == "LLMInferenceService" else section(spec, "predictor").get("minReplicas")
     found = copies if isinstance(copies, int) else asked
