@@ -212,7 +212,7 @@ def span(seconds: float) -> str:
 
 def money(cents: float) -> str:
     """Return cents in dollars."""
-    return f"${cents / 100:.2f}" if cents >= 10 or cents == 0 else f"${cents / 100:.4f}"
+    return f"${cents / 100:.2f}" if cents >= 100 or cents == 0 else f"${cents / 100:.4f}"
 
 
 def _count(number: int, what: str) -> str:
