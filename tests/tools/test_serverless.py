@@ -233,6 +233,19 @@ async def test_cloud_run_gives_a_new_version_a_share_and_the_stable_revision_kee
     assert later.facts.rollout and later.facts.rollout.current_version == "1"
 
 
+async def test_a_service_that_was_there_before_keeps_its_name_and_its_stable_revision():
+    found = live_run(latestReadyRevision="projects/p/locations/l/services/seen/revisions/seen-00007")
+    del found["spec"]["resourceID"], found["spec"]["template"]["revision"], found["metadata"]["labels"]
+    draft = await on_cloud_run(live=(found,), version="2", canary_percent=10)
+    made = applied(draft, "RunService")
+    assert made["spec"]["resourceID"] == "seen" and made["spec"]["traffic"][1]["revision"] == "seen-00007"
+    assert any("RunService seen was not made by this platform" in risk.text for risk in draft.risks)
+    nothing_ready = live_run()
+    del nothing_ready["spec"]["template"]["revision"]
+    with pytest.raises(Conflict, match="none is ready"):
+        await on_cloud_run(live=(nothing_ready,), version="2", canary_percent=10)
+
+
 async def test_lambda_replaces_at_once_and_says_so_to_people_and_to_policy():
     production = {"environment": "production", "namespace": "vision-prod"}
     before = live_function()

@@ -32,7 +32,7 @@ REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 WHOLE = 100
 """Percentages of a RunService's traffic sum to this."""
 SERVICE_NAME_LENGTH = 49
-"""Longest name of a Cloud Run service; revisions put theirs behind it, and Lambda takes 64 characters."""
+"""Longest name of a Cloud Run service, behind which revisions put theirs. Lambda takes 64 characters."""
 LAMBDA_MOST_MIB = 10_240
 LAMBDA_SECONDS = 60
 """How long a call may take. Lambda's own default of 3 s is over before most models are loaded."""
@@ -54,7 +54,7 @@ class Container(Value):
 
     name: str
     namespace: str
-    cloud_name: str = Field(max_length=SERVICE_NAME_LENGTH)
+    cloud_name: str
     """Its name in the cloud, which all clusters of a project or an account share."""
     location: str
     image: str = Field(pattern=_PINNED)

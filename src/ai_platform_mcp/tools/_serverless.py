@@ -267,9 +267,10 @@ def _lambda(where: Place, chosen: Chosen, service: LiveServerless, instances: tu
 
 
 def _cloud_name(where: Place, chosen: Chosen, service: LiveServerless, field: str) -> str:
-    """Return the name in the cloud: what is there keeps its own, which cannot be changed."""
-    known = section(service.live, "spec").get(field)
-    return str(known) if known else cloud.cloud_name(where.cluster.name, where.namespace.name, chosen.name)
+    """Return the name in the cloud: what is there keeps its own, which cannot be changed, and is its object's where unsaid."""
+    if service.live is not None:
+        return str(section(service.live, "spec").get(field) or service.name)
+    return cloud.cloud_name(where.cluster.name, where.namespace.name, chosen.name)
 
 
 def _reasons(
