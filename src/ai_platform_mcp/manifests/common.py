@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from pydantic import Field
@@ -202,6 +203,7 @@ def object_name(*parts: str, seed: str = "", length: int = NAME_LENGTH) -> str:
     return f"{text[: length - _SUFFIX - 1].rstrip('-')}-{suffix}"
 
 
+@lru_cache(4096)
 def label_value(text: str, length: int = NAME_LENGTH) -> str:
     """Return the text as a label value of at most ``length``; what had to be changed is told apart by a digest.
 

@@ -133,7 +133,7 @@ def status_write(live: type_json, status: type_json) -> Write | None:
 
     An apply to the subresource: a node that is no longer failed leaves ``failures``.
     """
-    if compact(section(live, "status")) == compact(status):
+    if _unordered(section(live, "status")) == _unordered(status):
         return None
     meta = metadata_of(live)
     body = {
@@ -143,6 +143,11 @@ def status_write(live: type_json, status: type_json) -> Write | None:
         "status": status,
     }
     return Write(verb="apply", path=path_of(live, "status"), body=body, why=f"write the status of {meta['name']}")
+
+
+def _unordered(status: type_json) -> type_json:
+    """Return the status with its set sorted: after an apply an API server keeps a set in the order in which items came."""
+    return compact({**status, "owed": sorted(status.get("owed") or ())})
 
 
 # -------------------------------------------------------------------------------------------------------------- events

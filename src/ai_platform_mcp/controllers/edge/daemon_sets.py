@@ -37,6 +37,10 @@ SELECTED = f"app.kubernetes.io/managed-by={MANAGED_BY},app.kubernetes.io/compone
 """Label selector of the DaemonSets made here."""
 
 
+_ROLLOUTS = 8
+"""Rollouts of which a builder remembers what it built."""
+
+
 class Cluster(Value):
     """What building depends on in the cluster."""
 
@@ -50,24 +54,43 @@ class Cluster(Value):
     """The ClusterStorageContainer, where golden inputs have to be fetched."""
 
 
-def wanted(
-    live: type_json, rollout: Rollout, progress: Progress, nodes: Sequence[NodeSeen], cluster: Cluster
-) -> list[type_json]:
-    """Return the DaemonSets a rollout needs now.
+class Builder:
+    """Builds DaemonSets, and remembers what it built of a rollout that has not changed: a look happens at every event."""
 
-    Raises:
-        InvalidInput: a release cannot be built: no image pinned by digest, a runtime that is not there, golden inputs that
-            nothing can ask.
-    """
-    release, back, golden = release_of(live), rollback_release_of(live), golden_of(live)
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[object, list[type_json]]] = {}
+
+    def wanted(
+        self, live: type_json, rollout: Rollout, progress: Progress, nodes: Sequence[NodeSeen], cluster: Cluster
+    ) -> list[type_json]:
+        """Return the DaemonSets a rollout needs now; they are not to be changed.
+
+        Raises:
+            InvalidInput: a release cannot be built: no image pinned by digest, a runtime that is not there, golden inputs
+                that nothing can ask.
+        """
+        meta, release = metadata_of(live), release_of(live)
+        about = (meta.get("generation"), section(meta, "labels"), cluster)
+        before = self._known.pop(meta["uid"], None)
+        if before is None or before[0] != about:
+            before = about, _steady(live, release, cluster)
+        self._known[meta["uid"]] = before
+        while len(self._known) > _ROLLOUTS:
+            del self._known[next(iter(self._known))]
+        if not (rollout.staged and release.fetchable and progress.phase in ("Ready", "Running", "Paused")):
+            return before[1]
+        return before[1] + _prepulls(live, rollout, progress, nodes, release, cluster)
+
+
+def _steady(live: type_json, release: Release, cluster: Cluster) -> list[type_json]:
+    """Return the DaemonSets that a rollout needs throughout: its release's, and that of the release to go back to."""
+    back, golden = rollback_release_of(live), golden_of(live)
     found = [_serving(live, release, cluster)]
     if golden is not None:
         check = GoldenCheck(inputs=golden, image=cluster.image, storage=cluster.storage)
         found = [with_golden(found[0], release, check, cluster.minor)]
     if back is not None and back.digest != release.digest:
         found.append(_serving(live, back, cluster))
-    if rollout.staged and release.fetchable and progress.phase in ("Ready", "Running", "Paused"):
-        found += _prepulls(live, rollout, progress, nodes, release, cluster)
     return found
 
 

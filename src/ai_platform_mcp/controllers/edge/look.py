@@ -70,6 +70,7 @@ class Looker:
         self._analyst = analyst
         self._speed = speed
         self._sight = Sight()
+        self._builder = daemon_sets.Builder()
 
     def models(self, namespace: str) -> set[str]:
         """Return the models that have a rollout, as label values."""
@@ -103,7 +104,7 @@ class Looker:
         ]
         nodes = self._caches.nodes.all()
         rows = [await self._numbered(row, rows, nodes) for row in sorted(rows, key=succession.order_of)]
-        pods = [pod for pod in self._caches.pods.all() if labels_of(pod).get(MODEL_LABEL) == model]
+        pods = [pod for pod in self._caches.pods.all() if section(metadata_of(pod), "labels").get(MODEL_LABEL) == model]
         return Views(sorted(rows, key=succession.order_of, reverse=True), nodes, pods)
 
     async def _numbered(self, live: type_json, rows: Sequence[type_json], nodes: Sequence[type_json]) -> type_json:
@@ -142,7 +143,7 @@ class Looker:
         said = analysed(live, rollout, before, seen, self._analyst, now)
         decided = advance(rollout, before, seen, sites, said.verdict, now, superseded=superseded)
         try:
-            manifests = [] if superseded else daemon_sets.wanted(live, rollout, decided.progress, seen, cluster)
+            manifests = [] if superseded else self._builder.wanted(live, rollout, decided.progress, seen, cluster)
         except InvalidInput as problem:
             text = f"{problem.message}: {problem.cause or problem.remedy}"
             await self._status(live, carry_out.unbuildable(live, generation, text, now))
@@ -224,7 +225,8 @@ class Looker:
         gone = ("RolledBack", "Stopped")
         live = [row for row in every if section(row, "status").get("phase") not in gone]
         names = {str(section(row, "spec").get("model")) for row in every} or {model}
-        labelled = {labels_of(node).get(release_node_label(name), "") for node in views.nodes for name in names}
+        keys = [release_node_label(name) for name in names]
+        labelled = {str(labels.get(key) or "") for node in views.nodes for labels in [labels_of(node)] for key in keys}
         marks = [
             mark
             for node in self._caches.nodes.all()

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -17,7 +18,6 @@ from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.redact import untrusted
 from ai_platform_mcp.domain.fleet import SiteRule, minimum_healthy
 from ai_platform_mcp.domain.objects import (
-    annotations_of,
     condition,
     labels_of,
     metadata_of,
@@ -45,6 +45,7 @@ SITE_LABELS = (SITE_LABEL, "apps.openyurt.io/nodepool", "apps.kubeedge.io/belong
 _MARK = "edge.aiplatform.dev/mark."
 
 
+@lru_cache(256)
 def mark_annotation(model: str) -> str:
     """Return the annotation under which a node remembers the model's rollout."""
     return _MARK + label_value(model, NAME_LENGTH - len(_MARK.rpartition("/")[2]))
@@ -52,7 +53,10 @@ def mark_annotation(model: str) -> str:
 
 def site_of(node: type_json) -> str:
     """Return the node's site, empty where it says none."""
-    labels = labels_of(node)
+    return _site(labels_of(node))
+
+
+def _site(labels: Mapping[str, str]) -> str:
     return next((labels[key] for key in SITE_LABELS if labels.get(key)), "")
 
 
@@ -60,27 +64,34 @@ def members(live: type_json, nodes: Iterable[type_json]) -> list[type_json]:
     """Return the nodes an EdgeRollout concerns: its selector, narrowed by sites and regions. Nodes without a site are none."""
     wanted = section(live, "spec", "selector", "matchLabels")
     spec = section(live, "spec")
-    sites: list[str] = spec.get("sites") or []
-    regions: list[str] = spec.get("regions") or []
+    sites, regions = frozenset[str](spec.get("sites") or []), frozenset[str](spec.get("regions") or [])
     return [
         node
         for node in nodes
-        if all(labels_of(node).get(key) == value for key, value in wanted.items())
-        and (site := site_of(node))
+        if (labels := section(metadata_of(node), "labels"))
+        and all(labels.get(key) == value for key, value in wanted.items())
+        and (site := _site(labels))
         and (not sites or site in sites)
-        and (not regions or labels_of(node).get(REGION_LABEL) in regions)
+        and (not regions or labels.get(REGION_LABEL) in regions)
     ]
 
 
 def mark_on(node: type_json, model: str) -> Mark | None:
     """Return the node's mark of the model. One that does not parse is none: somebody else wrote it."""
-    text = annotations_of(node).get(mark_annotation(model))
+    text = section(metadata_of(node), "annotations").get(mark_annotation(model))
     if not text:
         return None
+    mark = _mark(str(text))
+    if mark is None:
+        _log.warning("node %s has a mark of %s that is none", metadata_of(node).get("name"), model)
+    return mark
+
+
+@lru_cache(8192)
+def _mark(text: str) -> Mark | None:
     try:
         return Mark.model_validate_json(text)
     except ValidationError:
-        _log.warning("node %s has a mark of %s that is none", metadata_of(node).get("name"), model)
         return None
 
 

@@ -1,7 +1,8 @@
 """``x-kubernetes-validations``: the rules in CEL that a schema states beside its types.
 
-A rule that names ``oldSelf`` judges changes only; others judge every write. Evaluated with the ``cel`` library, so without
-Kubernetes' own CEL additions. Rules below a list that is no map are judged without ``oldSelf``, as on a real server.
+A rule that names ``oldSelf`` judges changes only; others judge what a write changes (a real server ratchets: what was taken once
+stays). Evaluated with the ``cel`` library, so without Kubernetes' own CEL additions. Rules below a list that is no map are judged
+without ``oldSelf``, as on a real server.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def check_rules(resource: Resource, schema: Json, old: Json | None, new: Json) -
 def _broken(value: Any, old: Any, node: Json, path: str) -> Iterator[Json]:
     for rule in cast("list[Json]", node.get(RULES) or []):
         changes = bool(_OLD.search(rule["rule"]))
-        if (not changes or old is not None) and not _holds(rule["rule"], value, old if changes else None):
+        judged = old is not None if changes else old is None or old != value
+        if judged and not _holds(rule["rule"], value, old if changes else None):
             text = rule.get("message") or f"failed rule: {rule['rule']}"
             kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else str(value)
             yield cause("FieldValueInvalid", f'Invalid value: "{kind}": {text}', path or "<nil>")
