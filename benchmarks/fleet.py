@@ -184,9 +184,10 @@ def _assumptions() -> str:
 
     return (
         "The real controller and its adapter against the sandbox's API over HTTP on loopback, in virtual time; nodes are "
-        "simulated, and only they know what they run. The rollout is what deploy_model asks for: sites in growing waves, the "
-        f"first about {CANARY_PERCENT}% and a canary, soak 10 min, probation 1 min, quorum 90%, at most 1% of the nodes (at "
-        "least one) may fail beyond the canary, golden inputs, back to the release before where it fails. Drawn per seed: a bad "
+        "simulated, and only they know what they run. The rollout is what deploy_model applies in production for a version with "
+        "golden inputs, but without analysis: nobody "
+        f"simulates metrics. Sites in growing waves, the first about {CANARY_PERCENT}% and a canary, soak 10 min, probation "
+        "1 min, quorum 90%, one node may fail beyond the canary, back to the release before where more do. Drawn per seed: a bad "
         f"model in {percent(rates.BAD_MODEL)} of the runs (ends at once, wrong answers, never ready, ends after 2 to 20 min, "
         f"ends at once on {percent(rates.PICKY_SHARE)} of the nodes; each as likely), a registry that throttles "
         f"{percent(rates.THROTTLED_SHARE)} of the nodes for 5 to 40 min ({percent(rates.THROTTLED_REGISTRY)}), up to "

@@ -18,17 +18,23 @@ import anyio
 from ai_platform_mcp.controllers.edge.daemon_sets import EDGE_TOLERATION
 from ai_platform_mcp.domain.fleet import Member
 from ai_platform_mcp.domain.waves import plan_waves
-from ai_platform_mcp.manifests.common import Compute, Origin
+from ai_platform_mcp.manifests.common import Capabilities, Compute, Origin
 from ai_platform_mcp.manifests.edge import (
+    API,
     REGION_LABEL,
     SITE_LABEL,
+    GoldenInputs,
     Release,
+    Rollout,
     SiteService,
+    Wave,
+    edge_rollout,
     release_daemon_set,
     release_node_label,
 )
 from ai_platform_mcp.sandbox.kube.store import Store, Write, open_store
 from ai_platform_mcp.sandbox.seed import edge_places
+from ai_platform_mcp.tools._rollout import EDGE_SELECTOR, SOAK_SECONDS
 from benchmarks.fleet_controllers import Process, without_jitter
 from benchmarks.fleet_faults import Script, script
 from benchmarks.fleet_life import Life
@@ -39,7 +45,6 @@ from benchmarks.fleet_server import Server, served
 from benchmarks.fleet_time import HandClock, HandLoop, by_hand
 
 NAMESPACE, MODEL, OLD, NEW = "vision-prod", "vision", "1", "2"
-API = "edge.aiplatform.dev/v1alpha1"
 BEGIN = 600.0
 """Seconds for which the fleet runs the release before, undisturbed for the first half, until the rollout is asked for."""
 CANARY_PERCENT = 10
@@ -155,29 +160,28 @@ async def _furnish(world: World, where: list[tuple[str, str, str]]) -> None:
 
 
 def _asked(world: World, where: list[tuple[str, str, str]]) -> Json:
-    """Return the rollout as deploy_model asks for it in production."""
+    """Return the rollout that deploy_model applies in production, but for what differs by seed, and without analysis."""
     devices = world.life.devices
     members = [
         Member(node=name, site=site, region=region, online=devices[name].reached) for name, site, region in where
     ]
-    named = {version: release(version) for version in (OLD, NEW)}
-    fields = {version: {"version": version, "digest": row.digest, "image": row.image} for version, row in named.items()}
-    spec = {
-        **fields[NEW],
-        "model": MODEL,
-        "selector": {"matchLabels": {"node-role.kubernetes.io/edge": ""}},
-        "sites": sorted({site for _, site, _ in where}),
-        "waves": [
-            {"name": row.name, "sites": list(row.sites), "canary": row.canary}
-            for row in plan_waves(members, CANARY_PERCENT)
-        ],
-        "rollbackTo": fields[OLD],
-        "goldenInputs": {"uri": f"oci://registry.example/{MODEL}-golden@{INPUTS}", "digest": INPUTS},
-        "stage": world.script.staged,
-        "maxFailures": max(1, len(where) // 100),
-    }
-    meta = {"name": f"{MODEL}-{NEW}", "namespace": NAMESPACE}
-    return {"apiVersion": API, "kind": "EdgeRollout", "metadata": meta, "spec": spec}
+    waves = plan_waves(members, CANARY_PERCENT)
+    asked = Rollout(
+        name=f"{MODEL}-{NEW}",
+        namespace=NAMESPACE,
+        release=release(NEW),
+        waves=tuple(Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
+        selector=EDGE_SELECTOR,
+        sites=tuple(sorted({site for _, site, _ in where})),
+        soak_seconds=SOAK_SECONDS["production"],
+        generation=1,
+        rollback_to=release(OLD),
+        golden_inputs=GoldenInputs(uri=f"oci://registry.example/{MODEL}-golden@{INPUTS}", digest=INPUTS),
+        stage=world.script.staged,
+    )
+    can = Capabilities(kinds=frozenset({f"{API}/EdgeRollout"}), kubernetes_minor=36)
+    origin = Origin(model=MODEL, version=NEW, model_digest=release(NEW).digest, environment="production")
+    return edge_rollout(asked, origin, can)
 
 
 async def _rolled(world: World, where: list[tuple[str, str, str]]) -> Score:
