@@ -34,8 +34,8 @@ WATCHED = (
     Watched("InferenceService", ("serving.kserve.io/v1beta1",)),
     Watched("LLMInferenceService", ("serving.kserve.io/v1alpha2", "serving.kserve.io/v1alpha1")),
     Watched("EdgeRollout", ("edge.aiplatform.dev/v1alpha1",)),
-    Watched("RunService", ("run.cnrm.cloud.google.com/v1beta1",)),
-    Watched("Function", ("lambda.services.k8s.aws/v1alpha1",)),
+    Watched("RunService", ("run.cnrm.cloud.google.com/v1beta1",), optional=True),
+    Watched("Function", ("lambda.services.k8s.aws/v1alpha1",), optional=True),
     Watched("Pod", ("v1",), fields="status.phase!=Succeeded,status.phase!=Failed"),
 )
 _STREAMS_SINCE = 32
@@ -176,7 +176,9 @@ class InventoryCache:
             age_seconds=age,
             stale=stale,
             problem=_problem(feed, behind, age if stale else 0),
-            missing=tuple(row.watched.name for row in feed.reflectors.values() if row.missing),
+            missing=tuple(
+                row.watched.name for row in feed.reflectors.values() if row.missing and not row.watched.optional
+            ),
         )
         pods = feed.complete("Pod")
         return inventory.model_copy(  # rows are values already: looking at ten thousand again would only take time

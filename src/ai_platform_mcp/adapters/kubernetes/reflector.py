@@ -44,6 +44,8 @@ class Watched:
     versions: tuple[str, ...]
     fields: str = ""
     labels: str = ""
+    optional: bool = False
+    """Whether most clusters do without it, so that answers need not say that it is missing."""
 
     @property
     def name(self) -> str:
