@@ -112,7 +112,7 @@ async def test_else_kserve_scales_it_to_zero_and_says_why(cluster: ClusterInfo, 
     draft = await planned(cluster, *served, **more)
     spec = applied(draft, "InferenceService")["spec"]
     assert spec["predictor"]["minReplicas"] == 0
-    assert any(row.startswith("KServe, scaled to zero") and why in row for row in draft.reasons), draft.reasons
+    assert any(row.startswith("By KServe, since") and why in row for row in draft.reasons), draft.reasons
 
 
 async def test_without_knative_keda_scales_kserve_to_zero():

@@ -88,7 +88,7 @@ async def read_serverless(
     if not in_cluster:
         kind, why = _offered(where, can)
     if kind is None:
-        return LiveService(plain.name, plain.live, f"KServe, scaled to zero: {why}.")
+        return LiveService(plain.name, plain.live, f"By KServe, since {why}.")
     location = where.cluster.serverless.location or where.cluster.region
     _check_account(where, kind, location)
     image = serving_image(chosen.version.tags)
