@@ -234,7 +234,11 @@ def test_a_difference_that_does_not_come_again_is_none(tmp_path: Path):
 
 def test_no_more_questions_are_under_way_than_were_asked_for(tmp_path: Path):
     def answer(path: str, body: Json) -> tuple[int, Any]:
-        time.sleep(0.02)
+        patience = time.monotonic() + 20
+        while len(server.asked) > 1 and server.most_at_once < 3 and time.monotonic() < patience:
+            time.sleep(
+                0.005
+            )  # the first is alone, to see that the model answers; of the others none before three are there
         return echo(path, body)
 
     with ModelServer(answer) as server:

@@ -18,7 +18,7 @@ def shown(before: Any, after: Any) -> tuple[dict[str, Any], str]:
     step = Apply(title="write", cluster="c", manifest={}, diff=diff)
     draft = Draft(action="a", summary="s", steps=(step,), targets=())
     plan = seal(draft, tool="t", arguments={}, operation_id="op-1", created_at=NOW, expires_at=NOW)
-    empty: dict[str, Any] = {name: () for name in ("violations", "warnings", "approvals", "obligations")}
+    empty: dict[str, Any] = dict.fromkeys(("violations", "warnings", "approvals", "obligations"), ())
     decision = Decision.model_validate({"effect": "allow", "allow": True, "revision": "r", "limits": {}, **empty})
     data: dict[str, Any] = {"status": "planned", **plan_data(plan, decision, cast("Any", None))}
     return data["steps"][0]["changes"][0], plan_text(data)

@@ -17,6 +17,7 @@ GROUP = "rbac.authorization.k8s.io"
 ISSUER = "https://login.example.org"
 API_AUDIENCE = "https://kubernetes.default.svc"
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "identity.md"
+CALLER_ROLE = "ai-platform-mcp-caller"
 
 
 def caller(name: str, team: str, *, token: str = "", **more: Any) -> Caller:
@@ -69,10 +70,19 @@ def account(server: Server, namespace: str, name: str, audiences: tuple[str, ...
 
 
 def documented_roles() -> list[dict[str, Any]]:
-    """The ClusterRoles of docs/identity.md."""
+    """The ClusterRoles of docs/identity.md that the server's own account needs."""
+    return [row for row in _documented() if row["metadata"]["name"] != CALLER_ROLE]
+
+
+def documented_caller_role() -> dict[str, Any]:
+    """The ClusterRole of docs/identity.md that every caller needs."""
+    return next(row for row in _documented() if row["metadata"]["name"] == CALLER_ROLE)
+
+
+def _documented() -> list[dict[str, Any]]:
     blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.S)
     found = [row for block in blocks if "ClusterRole" in block for row in yaml.safe_load_all(block)]
-    assert [row["kind"] for row in found] == ["ClusterRole", "ClusterRole"]
+    assert [row["kind"] for row in found] == ["ClusterRole"] * 3
     return found
 
 

@@ -31,6 +31,7 @@ from support.identities import (
     account,
     admin_token,
     caller,
+    documented_caller_role,
     documented_roles,
     grant,
     group,
@@ -122,15 +123,7 @@ async def test_a_watch_is_the_callers_own(teams: Teams) -> None:
 async def test_the_documented_roles_are_enough_and_no_more(teams: Teams, tmp_path: Path) -> None:
     subject, token = account(teams.server, teams.vision, "platform")
     for role in documented_roles():
-        name = f"{role['metadata']['name']}-{teams.vision}"
-        teams.server.post(f"{RBAC}/clusterroles", {**role, "metadata": {"name": name}})
-        binding = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-        }
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
-        teams.server.post(f"{RBAC}/clusterrolebindings", {**binding, "subjects": [subject], "roleRef": reference})
+        bind(teams, role, subject)
     async with adapter(kubeconfig(teams.server, tmp_path / "config", token=token)) as kubernetes:
         with acting_for(caller("ada", "vision")), open_permit(Permit("op-1", "s1")):
             outcome = await kubernetes.writer.execute(settings_map(teams.vision), stamp())
@@ -143,6 +136,28 @@ async def test_the_documented_roles_are_enough_and_no_more(teams: Teams, tmp_pat
     )  # the service identity may list everything
     assert "aiplatform:team:audit" in caught.value.cause
     assert "docs/identity.md" in caught.value.remedy
+
+
+def bind(teams: Teams, role: dict[str, Any], subject: dict[str, Any]) -> None:
+    name = f"{role['metadata']['name']}-{teams.vision}"
+    teams.server.post(f"{RBAC}/clusterroles", {**role, "metadata": {"name": name}})
+    binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name}}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    teams.server.post(f"{RBAC}/clusterrolebindings", {**binding, "subjects": [subject], "roleRef": reference})
+
+
+async def test_a_caller_with_the_documented_role_sees_prices_and_the_fleet(teams: Teams, tmp_path: Path) -> None:
+    subject, token = account(teams.server, teams.vision, "priced")
+    path = kubeconfig(teams.server, tmp_path / "config", token=admin_token(teams.server))
+    kinds = [("kueue.x-k8s.io/v1beta2", "ResourceFlavor"), ("kueue.x-k8s.io/v1beta2", "ClusterQueue"), ("v1", "Node")]
+    async with adapter(path, "token") as kubernetes:
+        with acting_for(caller("ada", "vision", token=token)):
+            for api_version, kind in kinds:
+                with pytest.raises(Forbidden):
+                    await kubernetes.reader.list("c1", api_version, kind)
+            bind(teams, documented_caller_role(), subject)
+            for api_version, kind in kinds:
+                await kubernetes.reader.list("c1", api_version, kind)
 
 
 @pytest.mark.parametrize("access", ["service", "impersonate", "token"])
