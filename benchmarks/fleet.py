@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -35,22 +35,40 @@ def fleet(
     return section(small, simulate(range(1, large + 1), many, jobs))
 
 
-def simulate(seeds: Iterable[int], nodes: int, jobs: int) -> list[Score]:
-    """Run every seed, in so many processes, and return the scores by seed. Progress goes to standard error."""
+def simulate(seeds: Iterable[int], nodes: int, jobs: int, kept: Path | None = None) -> list[Score]:
+    """Run every seed, in so many processes, and return the scores by seed. Progress goes to standard error.
+
+    What ``kept`` has of these seeds already is not run again; what is new is added to it as it comes.
+    """
     wanted = list(seeds)
-    if jobs <= 1:
-        return [_told(run(seed, nodes), place, len(wanted)) for place, seed in enumerate(wanted, 1)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        due = [pool.submit(run, seed, nodes) for seed in wanted]
-        found = [_told(one.result(), place, len(wanted)) for place, one in enumerate(as_completed(due), 1)]
+    found = [row for row in _kept(kept) if row.nodes == nodes and row.seed in wanted]
+    done = {row.seed for row in found}
+    for score in _runs([seed for seed in wanted if seed not in done], nodes, jobs):
+        found.append(score)
+        _told(score, len(found), len(wanted))
+        if kept is not None:
+            with kept.open("a") as file:
+                file.write(json.dumps(asdict(score)) + "\n")
     return sorted(found, key=lambda row: row.seed)
 
 
-def _told(score: Score, place: int, of: int) -> Score:
+def _kept(path: Path | None) -> list[Score]:
+    return [Score(**json.loads(line)) for line in path.read_text().splitlines()] if path and path.exists() else []
+
+
+def _runs(seeds: Sequence[int], nodes: int, jobs: int) -> Iterator[Score]:
+    if jobs <= 1:
+        yield from (run(seed, nodes) for seed in seeds)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for one in as_completed([pool.submit(run, seed, nodes) for seed in seeds]):
+            yield one.result()
+
+
+def _told(score: Score, place: int, of: int) -> None:
     told = f"{place}/{of}: seed {score.seed}, {score.nodes} nodes, {score.bad or 'good'}: {score.phase} {score.reason}"
     faults = "; ".join([*score.wrong, *score.left_wrong])
     print(f"{told}, {score.wall_seconds:.1f} s {faults}".rstrip(), file=sys.stderr, flush=True)
-    return score
 
 
 # ------------------------------------------------------------------------------------------------------------ the table
@@ -211,7 +229,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--large-seeds", type=int, default=0, help="seeds of the second, larger fleet")
     options.add_argument("--large-nodes", type=int, default=LARGE_NODES)
     options.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    options.add_argument("--scores", type=Path, help="write every run's score there, as JSON lines")
+    options.add_argument("--scores", type=Path, help="keep every run's score there, as JSON lines, and go on from them")
     options.add_argument("--write", action="store_true", help="put the section into benchmarks/results.md")
     return options
 
@@ -224,11 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     chosen = _options().parse_args(arguments)
     before, began = facts(), time.perf_counter()
-    small = simulate(range(1, chosen.seeds + 1), chosen.nodes, chosen.jobs)
-    large = simulate(range(1, chosen.large_seeds + 1), chosen.large_nodes, chosen.jobs)
+    small = simulate(range(1, chosen.seeds + 1), chosen.nodes, chosen.jobs, chosen.scores)
+    large = simulate(range(1, chosen.large_seeds + 1), chosen.large_nodes, chosen.jobs, chosen.scores)
     found = section(small, large)
-    if chosen.scores:
-        chosen.scores.write_text("".join(json.dumps(asdict(row)) + "\n" for row in [*small, *large]))
     show(found, Console(width=160))
     if chosen.write:
         ran = f"This section is from a run of its own: {'; '.join(f'{name} {value}' for name, value in before.items())}"
