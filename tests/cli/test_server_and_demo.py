@@ -53,8 +53,8 @@ def test_a_server_answers_as_this_process_does_and_asks_at_this_terminal(termina
         assert "applied" in asked.out.lower()
 
 
-@pytest.mark.timeout(600)  # twice the whole flow; beside other tests it takes three times as long as alone
-def test_the_demo_plays_to_its_end_and_can_be_played_again(tmp_path: Path) -> None:
+@pytest.mark.timeout(400)  # the whole flow; beside other tests it takes three times as long as alone
+def test_the_demo_plays_to_its_end(tmp_path: Path) -> None:
     state = seeded_state(tmp_path / "state")
     alone = Terminal(state, tmp_path)
     try:
@@ -66,10 +66,5 @@ def test_the_demo_plays_to_its_end_and_can_be_played_again(tmp_path: Path) -> No
         assert done.data["refused"]["effect"] in ("deny", "require_approval")  # by the day of the week
         assert "intact" in done.data["audit"]
         assert process.status(state).running
-        again = alone.process("demo", "--down", seconds=270)
-        assert again.code == 0, again.out + again.err
-        assert "Done in" in again.out
-        assert again.err.count("plan  ") >= 4
-        assert not process.status(state).running
     finally:
         alone.process("sandbox", "down")
