@@ -28,9 +28,7 @@ class Params(BaseModel):
 class WriteParams(Params):
     """What every mutating tool takes beside its own parameters."""
 
-    mode: Annotated[Literal["plan", "apply"], Field(description="plan shows what apply changes")] = (
-        "plan"
-    )
+    mode: Annotated[Literal["plan", "apply"], Field(description="plan shows what apply changes")] = "plan"
     plan_id: Annotated[str | None, Field(description="apply exactly this plan")] = None
     idempotency_key: Annotated[str | None, Field(description="same key, same effect once", max_length=128)] = None
 

@@ -16,7 +16,8 @@ from ai_platform_mcp.controllers.canary.analysed import analysed
 from ai_platform_mcp.controllers.canary.caches import Caches
 from ai_platform_mcp.controllers.edge.caches import Objects, key_of
 from ai_platform_mcp.controllers.edge.ports import Api, Write
-from ai_platform_mcp.core.errors import CapabilityMissing, Conflict, Forbidden, NotFound, PlatformError
+from ai_platform_mcp.controllers.turns import told
+from ai_platform_mcp.core.errors import CapabilityMissing, Forbidden, NotFound
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.domain.canary.engine import advance
 from ai_platform_mcp.domain.canary.observe import seen_of
@@ -62,7 +63,7 @@ class Looker:
             await self._sent(write, self._caches.services)
         event = carry_out.event_write(live, canary, before, decided.progress, said.form, now)
         if event is not None:
-            await self._told(event)
+            await told(self._api, event)
         return min(decided.look_again, said.again)
 
     def _service(self, live: type_json) -> type_json | None:
@@ -98,15 +99,6 @@ class Looker:
             return await self._api.read(f"/apis/apps/v1/namespaces/{meta['namespace']}/deployments/{name}")
         except (NotFound, CapabilityMissing, Forbidden):
             return None
-
-    async def _told(self, event: Write) -> None:
-        """Write an Event. Nothing depends on it: one that is there already, or is not taken, holds nothing up."""
-        try:
-            await self._api.write(event)
-        except Conflict:
-            pass
-        except PlatformError as problem:
-            _log.info("an event was not taken: %s", problem)
 
     async def _sent(self, write: Write, cache: Objects) -> None:
         cache.take(await self._api.write(write))

@@ -20,14 +20,13 @@ from ai_platform_mcp.controllers.canary.look import Looker, waits_for
 from ai_platform_mcp.controllers.edge.caches import key_of
 from ai_platform_mcp.controllers.edge.ports import Api, Feeds
 from ai_platform_mcp.controllers.metrics import Looks
-from ai_platform_mcp.core.errors import Conflict, PlatformError
+from ai_platform_mcp.controllers.turns import looked
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.domain.objects import metadata_of
 
 _log = logging.getLogger(__name__)
 GATHER, IDLE = 0.1, 1.0
 """Seconds between an event and the look that it causes, and between two turns of the loop at most."""
-AFTER_CONFLICT, AFTER_PROBLEM = 0.5, 5.0
 TOLD_AFTER = 5.0
 """Seconds without what it watches after which the log says so, once."""
 
@@ -134,21 +133,4 @@ class CanaryController:
             self._due[key] = min(self._due[key], again)
 
     async def _looked(self, key: str, live: type_json) -> float:
-        name = key.replace("\0", "/")
-        began, ended = time.monotonic(), "success"
-        try:
-            return await self._looker.look(live)
-        except Conflict as problem:
-            ended = "conflict"
-            _log.info("%s changed under the look: %s", name, problem)
-            return AFTER_CONFLICT
-        except PlatformError as problem:
-            ended = "error"
-            _log.warning("%s: %s %s", name, problem.message, problem.cause)
-            return AFTER_PROBLEM
-        except Exception:  # a defect with one rollout must not stop the others; liveness cannot tell, the log can
-            ended = "error"
-            _log.exception("looking at %s failed", name)
-            return AFTER_PROBLEM
-        finally:
-            self.looks.add(ended, time.monotonic() - began)
+        return await looked(lambda: self._looker.look(live), key.replace("\0", "/"), self.looks)

@@ -19,6 +19,7 @@ from ai_platform_mcp.controllers.edge.analysed import analysed
 from ai_platform_mcp.controllers.edge.caches import Caches, Objects
 from ai_platform_mcp.controllers.edge.ports import Api, Write
 from ai_platform_mcp.controllers.edge.sight import Sight
+from ai_platform_mcp.controllers.turns import told
 from ai_platform_mcp.core.errors import Conflict, InvalidInput, NotFound, PlatformError
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.domain.fleet import SITES_CONFIG_MAP, SITES_NAMESPACE, site_rules
@@ -152,7 +153,7 @@ class Looker:
         await self._carried_out(live, rollout, mine, decided, manifests)
         event = carry_out.event_write(live, before, decided.progress, said.form, now)
         if event is not None:
-            await self._told(event)
+            await told(self._api, event)
         await self._status(live, carry_out.status_of(live, generation, decided, said.form, now))
         return min(decided.look_again, said.again)
 
@@ -197,15 +198,6 @@ class Looker:
         write = carry_out.status_write(live, status)
         if write is not None:
             await self._sent(write, self._caches.rollouts)
-
-    async def _told(self, event: Write) -> None:
-        """Write an Event. Nothing depends on it: one that is there already, or is not taken, holds nothing up."""
-        try:
-            await self._api.write(event)
-        except Conflict:
-            pass
-        except PlatformError as problem:
-            _log.info("an event was not taken: %s", problem)
 
     async def _sent(self, write: Write, cache: Objects) -> type_json:
         answer = await self._api.write(write)

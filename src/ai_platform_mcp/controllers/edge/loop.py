@@ -18,7 +18,8 @@ from ai_platform_mcp.controllers.edge.lease import Election
 from ai_platform_mcp.controllers.edge.look import Looker
 from ai_platform_mcp.controllers.edge.ports import Api, Feeds
 from ai_platform_mcp.controllers.metrics import Looks
-from ai_platform_mcp.core.errors import CapabilityMissing, Conflict, NotFound, PlatformError
+from ai_platform_mcp.controllers.turns import AFTER_PROBLEM, looked
+from ai_platform_mcp.core.errors import CapabilityMissing, NotFound
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.manifests.common import minor_of
 from ai_platform_mcp.manifests.edge_runtime import Parts
@@ -26,7 +27,6 @@ from ai_platform_mcp.manifests.edge_runtime import Parts
 _log = logging.getLogger(__name__)
 GATHER = 0.2
 """Seconds between an event and the look that it causes: a fleet's events come in crowds."""
-AFTER_CONFLICT, AFTER_PROBLEM = 0.5, 5.0
 _IDLE = 1.0
 _KNOWN_FOR = 300.0
 _KSERVE = "/apis/serving.kserve.io/v1alpha1"
@@ -134,23 +134,7 @@ class Controller:
                 del self._due[model]
 
     async def _looked(self, model: str) -> float:
-        began, ended = time.monotonic(), "success"
-        try:
-            return await self._looker.look(model, self._namespace)
-        except Conflict as problem:
-            ended = "conflict"
-            _log.info("model %s changed under the look: %s", model, problem)
-            return AFTER_CONFLICT
-        except PlatformError as problem:
-            ended = "error"
-            _log.warning("model %s: %s %s", model, problem.message, problem.cause)
-            return AFTER_PROBLEM
-        except Exception:  # a defect with one model must not stop the others; liveness cannot tell, the log can
-            ended = "error"
-            _log.exception("looking at model %s failed", model)
-            return AFTER_PROBLEM
-        finally:
-            self.looks.add(ended, time.monotonic() - began)
+        return await looked(lambda: self._looker.look(model, self._namespace), f"model {model}", self.looks)
 
     async def _building(self, rollouts: Sequence[type_json]) -> Cluster:
         if not self._minor:

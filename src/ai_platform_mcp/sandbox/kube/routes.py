@@ -34,7 +34,9 @@ class Target:
         """The target as the authorizer sees it."""
         resource = self.resource
         where = self.name if resource.bucket == "namespaces" else self.home
-        return Attributes(self.verb, resource.group, resource.plural, self.subresource, where, self.name or self.selected)
+        return Attributes(
+            self.verb, resource.group, resource.plural, self.subresource, where, self.name or self.selected
+        )
 
 
 def target(registry: Registry, request: Request) -> Target:
