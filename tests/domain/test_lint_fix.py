@@ -303,6 +303,8 @@ def test_what_cannot_be_written_safely_is_said_and_left() -> None:
         surgery.rewrite(text, Edit(op="remove", path="/nowhere/x"))
     with pytest.raises(edits.NotApplicable):
         edits.apply({"a": 1, "b": 2}, Edit(op="rename", path="/a", to="b"))
+    with pytest.raises(edits.NotApplicable):
+        edits.apply({"a": {}}, Edit(op="move", path="/a", to="/a/b"))
 
 
 trees = st.recursive(

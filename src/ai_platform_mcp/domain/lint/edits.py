@@ -32,6 +32,8 @@ def apply(document: Any, edit: Edit) -> None:
         _rename(_mapping(_at(document, parts[:-1])), parts[-1], edit.to)
     else:
         target = split(edit.to)
+        if target[: len(parts)] == parts:
+            raise NotApplicable(f"{edit.path} cannot move into itself")  # RFC 6902 §4.4
         if _has(document, target):
             raise NotApplicable(f"{edit.to} is there already")
         _at(document, parts)
