@@ -16,7 +16,7 @@ demo: .venv/.runtime  ## play the whole flow on this machine
 	@$(BIN)/platform demo
 
 test: .venv/.dev  ## run every test
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 .venv-real/.real: uv.lock requirements.lock
 	@[ -n "$(MLFLOW_TRACKING_URI)$(MLFLOW_COMMAND)" ] || scripts/install real || echo "No full MLflow; its tests will skip." >&2
