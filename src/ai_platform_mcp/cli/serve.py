@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ai_platform_mcp.cli.collecting import collect_from_here_on
 from ai_platform_mcp.cli.start import start_logging
 from ai_platform_mcp.core.errors import InvalidInput, PlatformError
 
@@ -95,12 +96,6 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _started() -> None:
-    """Let the collector work from here on, and leave out what was imported: it stays as long as the process."""
-    gc.freeze()
-    gc.enable()
-
-
 async def _serve_stdio(settings: Settings, protocol: Literal["both", "handshake"]) -> None:
     from ai_platform_mcp.app import App
     from ai_platform_mcp.server.build import build_server
@@ -108,7 +103,7 @@ async def _serve_stdio(settings: Settings, protocol: Literal["both", "handshake"
 
     application = App(settings)
     server = build_server(application)
-    _started()
+    collect_from_here_on()
     await serve_stdio(server, protocol=protocol, close=application.aclose)
 
 
@@ -154,7 +149,7 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
         allowed_origins=settings.http.allowed_origins,
         who=named,
     )
-    _started()
+    collect_from_here_on()
     config = uvicorn.Config(asgi, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
     sys.stderr.write(f"Listening on http://{f'[{host}]' if ':' in host else host}:{port}/mcp\n")
     try:
