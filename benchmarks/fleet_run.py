@@ -34,7 +34,7 @@ from ai_platform_mcp.manifests.edge import (
 )
 from ai_platform_mcp.sandbox.kube.store import Store, Write, open_store
 from ai_platform_mcp.sandbox.seed import edge_places
-from ai_platform_mcp.tools._rollout import EDGE_SELECTOR, SOAK_SECONDS
+from ai_platform_mcp.tools._rollout import SOAK_SECONDS
 from benchmarks.fleet_controllers import Process, without_jitter
 from benchmarks.fleet_faults import Script, script
 from benchmarks.fleet_life import Life
@@ -171,7 +171,6 @@ def _asked(world: World, where: list[tuple[str, str, str]]) -> Json:
         namespace=NAMESPACE,
         release=release(NEW),
         waves=tuple(Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
-        selector=EDGE_SELECTOR,
         sites=tuple(sorted({site for _, site, _ in where})),
         soak_seconds=SOAK_SECONDS["production"],
         generation=1,

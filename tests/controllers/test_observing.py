@@ -190,11 +190,32 @@ def test_a_node_that_can_never_run_it_is_incompatible_and_an_unknown_one_is_not(
     assert ["arm64" in found[0].incompatible, "2Gi" in found[1].incompatible, found[2].incompatible] == [True, True, ""]
 
 
-@pytest.mark.parametrize(
-    "label", ["edge.aiplatform.dev/site", "apps.openyurt.io/nodepool", "topology.kubernetes.io/zone"]
-)
-def test_sites_are_read_from_the_labels_of_each_distribution(label: str):
-    assert observe.site_of({"metadata": {"labels": {label: "harbour"}}}) == "harbour"
+PLATFORMS = {
+    "kubernetes": {"node-role.kubernetes.io/edge": "", "edge.aiplatform.dev/site": "harbour"},
+    "k3s": {"node.kubernetes.io/instance-type": "k3s", "edge.aiplatform.dev/site": "harbour"},
+    "kubeedge": {"node-role.kubernetes.io/edge": "", "apps.kubeedge.io/belonging-to": "harbour"},
+    "openyurt": {"openyurt.io/is-edge-worker": "true", "apps.openyurt.io/nodepool": "harbour"},
+}
+STRANGERS = {
+    "cloud": {"topology.kubernetes.io/zone": "harbour"},
+    "pool-of-the-cloud": {"openyurt.io/is-edge-worker": "false", "apps.openyurt.io/nodepool": "harbour"},
+    "control-plane": {"node-role.kubernetes.io/control-plane": "", "edge.aiplatform.dev/site": "harbour"},
+}
+
+
+def concerned(spec: dict[str, Any]) -> list[str]:
+    rows = [{"metadata": {"name": name, "labels": labels}} for name, labels in (PLATFORMS | STRANGERS).items()]
+    return [row["metadata"]["name"] for row in observe.members({"spec": spec}, rows)]
+
+
+def test_a_rollout_concerns_the_edge_nodes_of_its_sites_whatever_distribution_they_are_of():
+    assert concerned({"sites": ["harbour"]}) == list(PLATFORMS)
+    assert concerned({"sites": ["elsewhere"]}) == []
+
+
+def test_a_selector_outweighs_what_makes_a_node_an_edge_node_and_an_empty_one_takes_every_node_with_a_site():
+    assert concerned({"selector": {"matchLabels": {}}}) == [*PLATFORMS, "pool-of-the-cloud", "control-plane"]
+    assert concerned({"selector": {"matchLabels": {"openyurt.io/is-edge-worker": "false"}}}) == ["pool-of-the-cloud"]
 
 
 def test_a_site_is_open_in_its_window_and_one_that_cannot_be_read_stays_closed():

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from ai_platform_mcp.controllers.edge import observe
 from ai_platform_mcp.core.errors import Conflict, InvalidInput, NotFound, Rejected, Unavailable
 from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import Apply, Delete, ObjectRef, Patch
@@ -199,6 +200,24 @@ async def test_a_node_of_an_openyurt_pool_is_one_of_the_fleet_and_its_pool_its_s
         await behind(
             platform, Delete(title="leave", cluster="sandbox", ref=node_ref(node), uid=live["metadata"]["uid"])
         )
+
+
+async def test_the_nodes_that_a_plan_counts_are_those_that_its_rollout_concerns(platform: Platform):
+    node, ours = "edge-us-east-1-02", {"node-role.kubernetes.io/edge": "", "edge.aiplatform.dev/site": "us-east-1"}
+    pool = {"apps.openyurt.io/nodepool": "hangzhou", "openyurt.io/is-edge-worker": "true"}
+    await behind(platform, labelled(node, dict.fromkeys(ours) | pool))
+    try:
+        await shown(platform, node, lambda row: row.site == "hangzhou")
+        answer = await platform.call(
+            "deploy_model", team="nlp", model="ticket-router:2", target="edge", sites=["hangzhou"]
+        )
+        stored = await platform.readers.journal.plan(answer.data["plan_id"])
+        assert stored is not None and isinstance(stored.plan.steps[0], Apply)
+        rollout = stored.plan.steps[0].manifest
+        live = await platform.get("v1", "Node", node)
+        assert live is not None and observe.members(rollout, [live]) == [live]
+    finally:
+        await behind(platform, labelled(node, dict.fromkeys(pool) | ours))
 
 
 def labelled(node: str, labels: dict[str, Any]) -> Patch:

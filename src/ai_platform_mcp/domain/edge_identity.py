@@ -13,6 +13,7 @@ EDGE_ROLE = "node-role.kubernetes.io/edge"
 AGENT_ROLE = "node-role.kubernetes.io/agent"
 POOL_LABEL = "apps.openyurt.io/nodepool"
 POOL_TYPE_LABEL = "nodepool.openyurt.io/type"
+GROUP_LABEL = "apps.kubeedge.io/belonging-to"
 WORKER_LABELS = ("openyurt.io/is-edge-worker", "node.openyurt.io/is-edge-worker", "alibabacloud.com/is-edge-worker")
 _INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -36,7 +37,7 @@ def edge_identity(labels: Mapping[str, str]) -> EdgeIdentity:
 
     A control plane is never an edge node, unless its role says edge as well: k3s sites of one machine are both.
     """
-    site = labels.get(SITE_LABEL) or labels.get(POOL_LABEL, "")
+    site = labels.get(SITE_LABEL) or labels.get(POOL_LABEL) or labels.get(GROUP_LABEL, "")
     worker = next((labels[key].lower() for key in WORKER_LABELS if key in labels), "")
     pool = labels.get(POOL_TYPE_LABEL, "").lower()
     if worker or pool or POOL_LABEL in labels:
@@ -45,7 +46,8 @@ def edge_identity(labels: Mapping[str, str]) -> EdgeIdentity:
         return EdgeIdentity(EDGE_ROLE in labels or said != "false", site, "openyurt")
     platform: Platform = "k3s" if labels.get(_INSTANCE_TYPE) == "k3s" else ""
     if EDGE_ROLE in labels:
-        return EdgeIdentity(True, site, platform or ("kubeedge" if AGENT_ROLE in labels else "kubernetes"))
+        grouped = AGENT_ROLE in labels or GROUP_LABEL in labels
+        return EdgeIdentity(True, site, platform or ("kubeedge" if grouped else "kubernetes"))
     if not site or any(key in labels for key in _CONTROL_PLANE):
         return EdgeIdentity(False, site, platform)
     # k3s names no role for agents, and AKS calls its cloud nodes agents: only a site beside it makes one an edge node.
@@ -77,9 +79,9 @@ TABLE: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "KubeEdge",
         f"`{EDGE_ROLE}` (and `{AGENT_ROLE}`)",
-        f"`{SITE_LABEL}`",
-        "edgecore registers the node with both roles",
-        "KubeEdge: `kubectl get nodes` shows the roles agent,edge",
+        f"`{SITE_LABEL}`, else `{GROUP_LABEL}`",
+        "edgecore registers the node with both roles; the controller of NodeGroups writes the group",
+        "KubeEdge: `kubectl get nodes` shows the roles agent,edge; NodeGroup of apps.kubeedge.io/v1alpha1",
     ),
     (
         "OpenYurt",

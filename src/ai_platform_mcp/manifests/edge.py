@@ -92,7 +92,8 @@ class Rollout(Value):
     namespace: str
     release: Release
     waves: tuple[Wave, ...] = Field(min_length=1)
-    selector: dict[str, str] = Field(default_factory=dict)
+    selector: dict[str, str] | None = None
+    """Labels of the nodes; None for every edge node, empty for every node that has a site."""
     sites: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     soak_seconds: int = Field(default=600, ge=0)
@@ -134,7 +135,7 @@ def edge_rollout(rollout: Rollout, origin: Origin, capabilities: Capabilities) -
             **_release(rollout.release),
             "runtime": rollout.release.runtime,
             "model": rollout.release.model,
-            "selector": {"matchLabels": dict(sorted(rollout.selector.items()))} if rollout.selector else None,
+            "selector": None if rollout.selector is None else {"matchLabels": dict(sorted(rollout.selector.items()))},
             "sites": sorted(set(rollout.sites)),
             "regions": sorted(set(rollout.regions)),
             "waves": [wave.manifest() for wave in rollout.waves],

@@ -89,6 +89,13 @@ def _accepted(live: type_json, moment: Moment) -> tuple[type_json, tuple[Risk, .
     return {}, ()
 
 
+def _selector(spec: type_json) -> dict[str, str] | None:
+    """Return the labels that a rollout selects its nodes by, None where it leaves that to what makes a node an edge node."""
+    if spec.get("selector") is None:
+        return None
+    return {str(key): str(value) for key, value in section(spec, "selector", "matchLabels").items()}
+
+
 async def _edge_rollback(live: type_json, moment: Moment, readers: Readers) -> Steered:
     ref, spec, target = ref_of(live), section(live, "spec"), section(live, "spec", "rollbackTo")
     if not target:
@@ -105,7 +112,7 @@ async def _edge_rollback(live: type_json, moment: Moment, readers: Readers) -> S
         namespace=str(ref.namespace),
         release=_release(model, target, spec.get("runtime")),
         waves=(Wave(name="all", percent=100),),
-        selector={str(key): str(value) for key, value in section(spec, "selector", "matchLabels").items()},
+        selector=_selector(spec),
         sites=tuple(spec.get("sites") or ()),
         regions=tuple(spec.get("regions") or ()),
         soak_seconds=0,

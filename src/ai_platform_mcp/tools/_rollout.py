@@ -34,7 +34,6 @@ from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place, list_if_served
 from ai_platform_mcp.tools._runtimes import runtime_of
 
-EDGE_SELECTOR = {"node-role.kubernetes.io/edge": ""}
 PORT = 8080
 SOAK_SECONDS = {"dev": 60, "staging": 300, "production": 600}
 """How long a wave must stay healthy before the next, by environment: production gets the CRD's own ten minutes."""
@@ -153,7 +152,7 @@ async def edge_part(
         namespace=where.namespace.name,
         release=release,
         waves=tuple(edge_manifests.Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
-        selector=EDGE_SELECTOR,
+        selector={} if where.cluster.role == "edge" else None,
         sites=tuple(sorted({row.site for row in fleet.members})),
         soak_seconds=SOAK_SECONDS[where.environment],
         generation=generation,

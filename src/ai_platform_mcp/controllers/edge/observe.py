@@ -16,6 +16,7 @@ from ai_platform_mcp.controllers.edge.pods import pod_seen
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.redact import untrusted
+from ai_platform_mcp.domain.edge_identity import edge_identity
 from ai_platform_mcp.domain.fleet import SiteRule, minimum_healthy
 from ai_platform_mcp.domain.objects import (
     condition,
@@ -31,7 +32,6 @@ from ai_platform_mcp.manifests.common import NAME_LENGTH, VERSION_LABEL, label_v
 from ai_platform_mcp.manifests.edge import (
     REGION_LABEL,
     RELEASE_LABEL,
-    SITE_LABEL,
     Release,
     release_name,
     release_node_label,
@@ -40,8 +40,6 @@ from ai_platform_mcp.manifests.edge import (
 _log = logging.getLogger(__name__)
 PREPULL_LABEL = f"{RELEASE_LABEL}-prepull"
 """Label of a prepull pod: the name of its DaemonSet, which follows from the release and the wave."""
-SITE_LABELS = (SITE_LABEL, "apps.openyurt.io/nodepool", "apps.kubeedge.io/belonging-to", "topology.kubernetes.io/zone")
-"""Where a node says to which site it belongs: ours, OpenYurt's pool, KubeEdge's node group, at last the zone."""
 _MARK = "edge.aiplatform.dev/mark."
 
 
@@ -53,25 +51,26 @@ def mark_annotation(model: str) -> str:
 
 def site_of(node: type_json) -> str:
     """Return the node's site, empty where it says none."""
-    return _site(labels_of(node))
-
-
-def _site(labels: Mapping[str, str]) -> str:
-    return next((labels[key] for key in SITE_LABELS if labels.get(key)), "")
+    return edge_identity(section(metadata_of(node), "labels")).site
 
 
 def members(live: type_json, nodes: Iterable[type_json]) -> list[type_json]:
-    """Return the nodes an EdgeRollout concerns: its selector, narrowed by sites and regions. Nodes without a site are none."""
-    wanted = section(live, "spec", "selector", "matchLabels")
+    """Return the nodes an EdgeRollout concerns: its selector, narrowed by sites and regions. Nodes without a site are none.
+
+    Without a selector these are the nodes whose labels make them edge nodes; an empty one selects every node that has a site.
+    """
     spec = section(live, "spec")
+    selects = spec.get("selector") is not None
+    wanted = section(spec, "selector", "matchLabels")
     sites, regions = frozenset[str](spec.get("sites") or []), frozenset[str](spec.get("regions") or [])
     return [
         node
         for node in nodes
         if (labels := section(metadata_of(node), "labels"))
         and all(labels.get(key) == value for key, value in wanted.items())
-        and (site := _site(labels))
-        and (not sites or site in sites)
+        and (found := edge_identity(labels)).site
+        and (selects or found.edge)
+        and (not sites or found.site in sites)
         and (not regions or labels.get(REGION_LABEL) in regions)
     ]
 

@@ -67,9 +67,6 @@ class Rollout(Value):
     generation: int = 1
     observed: int = 1
     """``metadata.generation``: which state of the spec this is."""
-    sites: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    selector: dict[str, str] = Field(default_factory=dict)
     waves: tuple[Wave, ...]
     soak: int = 600
     probation: int = 60
