@@ -17,7 +17,6 @@ from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import Misconfigured, PlatformError, Unavailable
 from ai_platform_mcp.core.tool import Result
-from ai_platform_mcp.domain.objects import section
 
 if TYPE_CHECKING:
     from ai_platform_mcp.cli.demo_fleet import Fleet
@@ -182,6 +181,8 @@ async def _deploy_badly(demo: Demo, fleet: Fleet) -> None:
 
 async def _bad_release(demo: Demo, fleet: Fleet, output: Output) -> dict[str, Any]:
     """Deploy a release that crashes on every node to two sites, and tell where it was stopped."""
+    from ai_platform_mcp.domain.objects import section
+
     if await fleet.newest(BAD_MODEL, DEV) is None:  # when the demo is played again, it still waits for a person
         await _deploy_badly(demo, fleet)
     status = section(await fleet.watch(BAD_MODEL, DEV), "status")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import typer
@@ -15,11 +15,12 @@ from ai_platform_mcp.cli.client import LocalClient
 from ai_platform_mcp.cli.output import Output
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import CredentialMissing, PlatformError
-from ai_platform_mcp.core.plan import ObjectRef
-from ai_platform_mcp.core.ports import Readers
-from ai_platform_mcp.core.rows import ClusterInfo
 from ai_platform_mcp.core.tool import Caller
 from ai_platform_mcp.settings import Settings, default_config_path
+
+if TYPE_CHECKING:
+    from ai_platform_mcp.core.ports import Readers
+    from ai_platform_mcp.core.rows import ClusterInfo
 
 NEEDED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("cloud", ("serving.kserve.io/v1beta1/InferenceService",), "deploying models to the cloud"),
@@ -236,6 +237,8 @@ async def _identity(readers: Readers, info: ClusterInfo) -> list[Check]:
 
 
 async def _rights(readers: Readers, info: ClusterInfo) -> list[Check]:
+    from ai_platform_mcp.core.plan import ObjectRef
+
     cluster = info.name
     asked = [row for role, *row in RIGHTS if "both" in (role, info.role) or role == info.role]
     refused: list[str] = []

@@ -6,7 +6,6 @@ from typing import Any
 
 import anyio
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
 from ai_platform_mcp.cli.client import Client
 from ai_platform_mcp.cli.output import FAILED, OK, UNKNOWN, Output
@@ -35,6 +34,8 @@ async def follow(
     client: Client, output: Output, operation_id: str, *, seconds: float = 3600.0
 ) -> tuple[int, dict[str, Any]]:
     """Show progress until the work is over or the time is up; return the exit code and what was seen last."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
     seen = await document(client, operation_id)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), TaskProgressColumn())
     with (

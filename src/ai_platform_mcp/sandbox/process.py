@@ -1,4 +1,7 @@
-"""The sandbox as a process: one shared instance per state folder, started on demand, found through its status file."""
+"""The sandbox as a process: one shared instance per state folder, started on demand, found through its status file.
+
+Every command knows this module, and most start nothing: what a start alone needs is imported then.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
-from filelock import FileLock, Timeout
 
 from ai_platform_mcp.core.errors import Unavailable
 
@@ -112,6 +113,8 @@ async def ensure_up(
 
 
 async def _answers(told: Status) -> bool:
+    import httpx
+
     try:
         async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
             return (await client.get(f"{told.prometheus_url}/-/ready")).status_code == 200
@@ -120,6 +123,8 @@ async def _answers(told: Status) -> bool:
 
 
 def _start(state_dir: Path, speed: float | None, tell: Callable[[str], None] | None) -> Status:
+    from filelock import FileLock, Timeout
+
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with FileLock(state_dir / "start.lock", timeout=START_SECONDS):
