@@ -35,6 +35,8 @@ class World:
         self.verdict: Verdict = "pass"
         self.shares: list[int] = []
         self.promotions = 0
+        self.others: frozenset[str] = frozenset()
+        """Revisions that rollouts before this one have seen as their own."""
 
     @property
     def canary(self) -> Canary:
@@ -48,7 +50,13 @@ class World:
         seen = None
         if live is not None:
             kept = keeper_of(live)
-            seen = seen_of(live, revision=self.progress.revision, deployment=self.kserve.deployment, kept_by=kept)
+            seen = seen_of(
+                live,
+                revision=self.progress.revision,
+                deployment=self.kserve.deployment,
+                kept_by=kept,
+                others=self.others,
+            )
         found = advance(self.canary, self.progress, seen, self.verdict, self.now)
         if writes > 0:
             self.progress = found.progress
@@ -194,6 +202,29 @@ def test_what_somebody_else_did_is_left_alone(knative: bool, meddler: str):
     world.run(300)
     assert (world.progress.phase, world.progress.reason) == ("Stopped", meddler.split()[0])
     assert (world.kserve.live and world.kserve.live["spec"]) == before
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_the_one_that_is_superseded_gets_nothing_more_until_the_next_answers(loads: bool):
+    world = World(True)
+    world.run(90)
+    assert world.kserve.share("2") == 50
+    assert world.progress.revision
+    world.others = frozenset({world.progress.revision})
+    world.kserve.deploy("3", 0)  # as plans supersede: without a share, which the newest that is ready would get
+    world.asked |= {"version": "3", "restorable": False}
+    world.progress = Progress()
+    if not loads:
+        world.kserve.never_ready = "3"
+    before, third = world.kserve.share("2"), []
+    for _ in range(200):
+        world.look()
+        world.now += timedelta(seconds=3)
+        world.kserve.tick(3)
+        assert not world.kserve.share("2"), (before, world.progress)
+        third.append(world.kserve.share("3"))
+    assert world.progress.phase == ("Succeeded" if loads else "RolledBack"), world.progress
+    assert third[-1] == (100 if loads else 0)
 
 
 def test_a_canary_waits_for_its_service_and_not_for_ever():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from ai_platform_mcp.core.errors import InvalidInput
+from ai_platform_mcp.core.errors import Conflict, InvalidInput
 from ai_platform_mcp.core.tool import Result
+from ai_platform_mcp.sandbox import process
+from kubernetes_servers import existing
 from live_platform import Platform
 
 SERVING = "serving.kserve.io/v1beta1"
@@ -67,3 +72,94 @@ async def test_production_is_planned_with_an_analysis_that_policy_is_content_wit
     assert checks == ["errors", "slow"]
     codes = {row["code"] for row in planned.data["decision"].get("violations", [])}
     assert not codes & {"analysis_required", "analysis_too_weak"}
+
+
+async def seen_rollout(platform: Platform, namespace: str, version: str) -> dict[str, Any]:
+    """The CanaryRollout that brings a version, once the sandbox's controller has seen it."""
+    for _ in range(600):
+        page = await platform.readers.clusters.list("sandbox", CANARIES, "CanaryRollout", namespace=namespace)
+        for row in page.items:
+            if row["spec"]["version"] == version and (row.get("status") or {}).get("phase"):
+                return row
+        await anyio.sleep(0.05)
+    raise AssertionError("no controller has seen it")
+
+
+async def test_a_canary_under_way_is_superseded_or_in_the_way_and_never_fought(platform: Platform):
+    async def dev(version: str, **arguments: Any) -> Result:
+        return await deploy(platform, version, environment="dev", **arguments)
+
+    await dev("2", canary_percent=0, mode="apply")
+    before = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-dev")
+    second = await dev("4", canary_percent=20, mode="apply")
+    assert second.data["status"] == "applied", second.text
+    await seen_rollout(platform, "vision-dev", "4")
+
+    for version, arguments, why in (
+        ("4", {"canary_percent": 20}, "brings 4 already: it has 20 %"),
+        ("2", {}, "2 is the stable version beside CanaryRollout"),
+        ("3", {}, "3 would replace both versions at once"),
+    ):
+        with pytest.raises(Conflict, match=why) as caught:
+            await dev(version, **arguments)
+        assert "action=rollback" in caught.value.remedy
+        assert f"operation_id={second.data['operation_id']}" in caught.value.remedy
+
+    planned = await dev("3", canary_percent=30)
+    assert any("This ends CanaryRollout" in row["text"] and "at 20 %" in row["text"] for row in planned.data["risks"])
+    third = await dev("3", canary_percent=30, mode="apply", plan_id=planned.data["plan_id"])
+    assert third.data["status"] == "applied", third.text
+    assert (await seen_rollout(platform, "vision-dev", "3"))["spec"]["stable"]["version"] == "2"
+    for _ in range(600):
+        old = (await seen_rollout(platform, "vision-dev", "4"))["status"]
+        if old["phase"] == "Stopped":
+            break
+        await anyio.sleep(0.05)
+    assert (old["phase"], old["reason"]) == ("Stopped", "superseded")
+    live = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-dev")
+    assert live is not None and before is not None and live["spec"]["predictor"] == before["spec"]["predictor"]
+    assert [row["predictor"]["name"] for row in live["spec"]["canary"]] == ["canary-v3"]
+
+
+@pytest.fixture
+def by_knative(sandbox: process.Status) -> Iterator[Callable[..., None]]:
+    """Puts an endpoint of Knative mode there: version 1 is stable, version 7 has a share that nobody moves."""
+    server = existing(Path(sandbox.kubeconfig))
+    path = f"/apis/{SERVING}/namespaces/nlp-dev/inferenceservices/ticket-router"
+
+    def put(percent: int) -> None:
+        meta = {
+            "name": "ticket-router",
+            "labels": {"aiplatform.dev/version": "7", "aiplatform.dev/model": "ticket-router"},
+            "annotations": {
+                "serving.kserve.io/deploymentMode": "Knative",
+                "aiplatform.dev/stable-version": "1",
+            },
+        }
+        model = {"modelFormat": {"name": "onnx"}, "runtime": "kserve-tritonserver", "storageUri": "oci://r/m:7"}
+        spec = {"predictor": {"canaryTrafficPercent": percent, "model": model}}
+        body = {"apiVersion": SERVING, "kind": "InferenceService", "metadata": meta, "spec": spec}
+        server.apply(path, body, manager="ai-platform-mcp")
+
+    yield put
+    server.delete(path)
+
+
+async def test_where_the_newest_revision_would_get_all_traffic_the_plan_says_so_or_is_refused(
+    platform: Platform, by_knative: Callable[..., None]
+):
+    async def dev(version: str, **arguments: Any) -> Result:
+        where = {"target": "cloud", "environment": "dev", **arguments}
+        return await platform.call("deploy_model", "nlp", model=f"ticket-router:{version}", **where)
+
+    by_knative(40)
+    with pytest.raises(Conflict, match="1 is the stable version") as caught:
+        await dev("1")
+    assert "all traffic would go to 7" in caught.value.cause
+    made = await manifests(platform, await dev("2", canary_percent=20))
+    assert made["InferenceService"]["spec"]["predictor"]["canaryTrafficPercent"] == 0, "7 would get them"
+    assert [row["percent"] for row in made["CanaryRollout"]["spec"]["steps"]] == [20, 50, 100]
+    by_knative(0)
+    planned = await dev("1")
+    (danger,) = [row["text"] for row in planned.data["risks"] if row["severity"] == "danger"]
+    assert "all traffic goes to 7, which was rolled back" in danger

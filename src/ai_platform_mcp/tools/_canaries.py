@@ -71,18 +71,18 @@ def under_way(rollouts: list[type_json]) -> type_json | None:
     return next((row for row in rollouts if not is_over(row)), None)
 
 
-async def moved_by(
-    readers: Readers,
+def moved_by(
     where: Place,
     chosen: Chosen,
     service: LiveService,
+    rollouts: list[type_json],
     *,
     strategy: Strategy,
     percent: int,
     can: Capabilities,
     origin: Origin,
 ) -> Moved:
-    """Return what moves the new version from its first step on.
+    """Return what moves the new version from its first step on; ``rollouts`` are those of the service.
 
     Raises:
         CapabilityMissing: blue/green is asked for, which only the controller can do.
@@ -90,7 +90,6 @@ async def moved_by(
     if strategy != "blue_green" and not can.serves(API, KIND):
         text = f"A person moves it on (control_operation promote or rollback): the cluster does not serve {KIND}."
         return Moved(None, None, (text,))
-    rollouts = await rollouts_of(readers, where.cluster.name, where.namespace.name, service.name)
     analysis = analysis_for() if where.environment == "production" else None
     rollout, live = _rollout(where, chosen, service, rollouts, origin, strategy, percent, analysis)
     manifest = canary_rollout(rollout, made_by(live, origin), can)

@@ -25,7 +25,7 @@ from ai_platform_mcp.manifests.kserve import (
     endpoint_name,
     inference_service,
 )
-from ai_platform_mcp.tools._canaries import Moved, moved_by
+from ai_platform_mcp.tools._canaries import Moved, moved_by, rollouts_of
 from ai_platform_mcp.tools._cloud import (
     STEPWISE,
     CloudPart,
@@ -40,6 +40,7 @@ from ai_platform_mcp.tools._models import Chosen
 from ai_platform_mcp.tools._reading import Place
 from ai_platform_mcp.tools._runtimes import runtime_of
 from ai_platform_mcp.tools._scaling import Scaler, scaler_of
+from ai_platform_mcp.tools._succession import succession
 
 KSERVE_NAMESPACE, KSERVE_CONFIG = "kserve", "inferenceservice-config"
 
@@ -68,12 +69,15 @@ async def cloud_part(
     """Return the InferenceService to apply, and what moves it on from there.
 
     Raises:
+        Conflict: a canary of the service has to end first.
         CapabilityMissing: KServe, a fitting runtime or a way to split traffic is not there.
         InvalidInput: the runtime asked for is not installed.
     """
     strategy = strategy_of(service.current_version, chosen.version.version, percent, wanted)
     stepwise = strategy in STEPWISE
     percent = 0 if strategy == "blue_green" else percent
+    rollouts = await rollouts_of(readers, where.cluster.name, where.namespace.name, service.name)
+    taking_over = succession(service, rollouts, chosen.version.version, strategy, percent)
     mode, why = await _mode(readers, where, service, can, canary=stepwise, to_zero=size.min_replicas == 0)
     scaler = Scaler()
     if mode == "Standard":
@@ -83,29 +87,33 @@ async def cloud_part(
         storage_uri=chosen.storage_uri(),
         runtime=await runtime_of(readers, where, chosen, runtime),
     )
+    moved = Moved(None, None, ())
+    if stepwise:
+        moved = moved_by(where, chosen, service, rollouts, strategy=strategy, percent=percent, can=can, origin=origin)
+    # What supersedes a canary of Knative mode comes without a share, which the newest revision that is ready would get.
+    begin = 0 if taking_over.superseded and mode == "Knative" and moved.step else percent
     endpoint = Endpoint(
         name=service.name,
         namespace=where.namespace.name,
         mode=mode,
         model=source,
         compute=size.compute,
-        canary=_canary(service, chosen.version.version, source, percent, size) if stepwise else None,
+        canary=_canary(service, chosen.version.version, source, begin, size) if stepwise else None,
         min_replicas=size.min_replicas,
         max_replicas=size.max_replicas,
         own_addresses=strategy == "blue_green",
         external_scaler=scaler.external,
     )
     manifest = inference_service(endpoint, made_by(service.live, origin), can)
-    moved = Moved(None, None, ())
     if stepwise:
         metadata_of(manifest)["annotations"][STABLE_VERSION] = service.current_version
         if mode == "Standard":
             manifest["spec"]["predictor"] = _stable_predictor(service)
-        moved = await moved_by(
-            readers, where, chosen, service, strategy=strategy, percent=percent, can=can, origin=origin
-        )
     step = Apply(
-        title=title_of(manifest, chosen, strategy, percent), cluster=where.cluster.name, manifest=manifest, force=force
+        title=title_of(manifest, chosen, strategy if begin == percent else "blue_green", begin),
+        cluster=where.cluster.name,
+        manifest=manifest,
+        force=force,
     )
     guards = (*preconditions(step, service.live), *chosen.preconditions())
     return CloudPart(
@@ -121,7 +129,7 @@ async def cloud_part(
         ),
         moved=(moved.step,) if moved.step else (),
         further=(scaler.step,) if scaler.step else (),
-        risks=scaler.risks,
+        risks=(*taking_over.risks, *scaler.risks),
         analysis=moved.analysis,
     )
 

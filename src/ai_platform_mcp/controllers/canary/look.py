@@ -52,7 +52,7 @@ class Looker:
             return UNHURRIED
         canary, service = asked.canary_of(live, self._speed), self._service(live)
         said = analysed(live, canary, before, self._analyst, str(metadata_of(live)["namespace"]), now)
-        seen = None if service is None else await self._seen(service, before)
+        seen = None if service is None else await self._seen(live, service, before)
         newer = self._newer(live)
         decided = _left(canary, before, newer) if newer else advance(canary, before, seen, said.verdict, now)
         status = carry_out.status_of(live, service, decided.progress, said.form, now)
@@ -71,25 +71,34 @@ class Looker:
         found = self._caches.services.get(str(metadata_of(live)["namespace"]), name)
         return None if found is None or metadata_of(found).get("deletionTimestamp") else found
 
+    def _siblings(self, live: type_json) -> list[type_json]:
+        """Return the rollouts of the same service, this one among them."""
+        namespace, name = metadata_of(live)["namespace"], section(live, "spec").get("inferenceService")
+        return [
+            row
+            for row in self._caches.rollouts.all()
+            if metadata_of(row).get("namespace") == namespace and section(row, "spec").get("inferenceService") == name
+        ]
+
     def _newer(self, live: type_json) -> str:
         """Return the name of a later rollout of the same service, empty where there is none: the last one asked for counts."""
-        meta, name = metadata_of(live), section(live, "spec").get("inferenceService")
-        mine = (str(meta.get("creationTimestamp")), str(meta.get("name")))
-        later = [
-            (str(metadata_of(row).get("creationTimestamp")), str(metadata_of(row).get("name")))
-            for row in self._caches.rollouts.all()
-            if metadata_of(row).get("namespace") == meta["namespace"]
-            and section(row, "spec").get("inferenceService") == name
-        ]
-        newest = max(later, default=mine)
+        mine = _age_of(live)
+        newest = max(map(_age_of, self._siblings(live)), default=mine)
         return newest[1] if newest > mine else ""
 
-    async def _seen(self, service: type_json, before: Progress) -> Seen:
+    async def _seen(self, live: type_json, service: type_json, before: Progress) -> Seen:
         deployment = None
         if not knative_mode(service) and before.phase in ("Promoting", "RollingBack"):
             deployment = await self._deployment(service)
         kept_by = self._caches.services.keeper(service)
-        return seen_of(service, revision=before.revision, deployment=deployment, kept_by=kept_by)
+        others = self._of_others(live)
+        return seen_of(service, revision=before.revision, deployment=deployment, kept_by=kept_by, others=others)
+
+    def _of_others(self, live: type_json) -> frozenset[str]:
+        """Return the revisions that rollouts of other versions have seen as theirs."""
+        mine = section(live, "spec").get("version")
+        found = (row for row in self._siblings(live) if section(row, "spec").get("version") != mine)
+        return frozenset(str(section(row, "status").get("revision") or "") for row in found) - {""}
 
     async def _deployment(self, service: type_json) -> type_json | None:
         """Return the Deployment of the predictor, which says how far its replicas are replaced."""
@@ -102,6 +111,12 @@ class Looker:
 
     async def _sent(self, write: Write, cache: Objects) -> None:
         cache.take(await self._api.write(write))
+
+
+def _age_of(rollout: type_json) -> tuple[str, str]:
+    """Return what rollouts are in the order of: creation, which the API tells in whole seconds, and the name."""
+    meta = metadata_of(rollout)
+    return str(meta.get("creationTimestamp")), str(meta.get("name"))
 
 
 def _left(canary: Canary, before: Progress, newer: str) -> Next:

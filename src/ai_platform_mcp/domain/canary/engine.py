@@ -162,7 +162,9 @@ def _awaited(canary: Canary, progress: Progress, seen: Seen, now: datetime) -> N
     number = f"{progress.step + 1} of {len(canary.steps)}"
     text = f"Step {number}: {canary.version} is not ready for {step.percent} % yet."
     running = _at(progress, "Running", "step", text)
-    if seen.percent != step.percent:
+    # Knative gives the share to the newest revision that is ready: while this one is not, to the canary that it supersedes.
+    may = seen.ready or not seen.knative or step.percent < (seen.percent or 0)
+    if seen.percent != step.percent and may:
         return Next(progress=running, change="move", percent=step.percent, look_again=LOOK_AGAIN)
     return Next(progress=running, look_again=LOOK_AGAIN)
 

@@ -41,7 +41,14 @@ def keeper_of(live: type_json) -> str:
     return f"{titled(mark.tool)} ({mark.title})" if undone else ""
 
 
-def seen_of(live: type_json, *, revision: str = "", deployment: type_json | None = None, kept_by: str = "") -> Seen:
+def seen_of(
+    live: type_json,
+    *,
+    revision: str = "",
+    deployment: type_json | None = None,
+    kept_by: str = "",
+    others: frozenset[str] = frozenset(),
+) -> Seen:
     """Return what is to be known of an InferenceService.
 
     Args:
@@ -49,6 +56,7 @@ def seen_of(live: type_json, *, revision: str = "", deployment: type_json | None
         revision: the new version's Knative revision, where it has been seen.
         deployment: the predictor's Deployment in Standard mode, None where it could not be read.
         kept_by: what ``keeper_of`` said of it.
+        others: Knative revisions that were another version's. The status goes on naming the one before for some seconds.
     """
     asked, knative = canary_percent(live), knative_mode(live)
     if knative and asked is None:
@@ -63,14 +71,14 @@ def seen_of(live: type_json, *, revision: str = "", deployment: type_json | None
         "predictor": str(label or ""),
         "kept_by": kept_by,
     }
-    more = _knative(live, asked, revision) if knative else _standard(live, asked, deployment)
+    more = _knative(live, asked, revision, others) if knative else _standard(live, asked, deployment)
     return Seen.model_validate({**found, **more})
 
 
-def _knative(live: type_json, asked: int | None, revision: str) -> type_json:
+def _knative(live: type_json, asked: int | None, revision: str, others: frozenset[str]) -> type_json:
     predictor = section(live, "status", "components", "predictor")
     created, ready = predictor.get("latestCreatedRevision") or "", predictor.get("latestReadyRevision") or ""
-    newest = bool(created) and created == ready
+    newest = bool(created) and created == ready and created not in others
     share = sum(whole(row.get("percent")) for row in rows(predictor, "traffic") if row.get("latestRevision") is True)
     serves = condition(live, "Ready").get("status") == "True"
     return {
