@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from ai_platform_mcp.cli import golden
 from model_server import Json, ModelServer, echo
@@ -117,21 +119,32 @@ def test_beside_a_good_model_it_becomes_ready_counts_answers_and_leaves_on_a_sig
     ):
         first = httpx.get(f"{base}/readyz", trust_env=False)
         assert first.status_code == 503 and httpx.get(f"{base}/healthz", trust_env=False).status_code == 200
-        assert 'result="agree"} 0' in httpx.get(f"{base}/metrics", trust_env=False).text, "waiting is not an answer"
+        assert answers(base) == {"agree": 0, "differ": 0, "error": 0}, "waiting is not an answer"
         late.set()
         until_ready(base)
-        labels = '{model="m",version="7",node="edge-1",site="a\\"site",result="agree"} '
-        while int(re.findall(rf"answers_total{re.escape(labels)}(\d+)", _metrics(base))[0]) < 8:
+        while answers(base)["agree"] < 8:
             time.sleep(0.05)
-        text = _metrics(base)
-        assert 'result="differ"} 0' in text and 'result="error"} 0' in text
-        assert re.search(r"^aiplatform_golden_agreement_ratio{.*} 1\.0$", text, re.M)
+        found = answers(base)
+        assert (found["differ"], found["error"]) == (0, 0)
+        assert [row.value for row in scraped(base, "aiplatform_golden_agreement_ratio")] == [1]
+        timed = {row.name: row.value for row in scraped(base, "aiplatform_golden_answer_seconds")}
+        assert timed["aiplatform_golden_answer_seconds_count"] >= 8
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
 
 
-def _metrics(base: str) -> str:
-    return httpx.get(f"{base}/metrics", trust_env=False).text
+def scraped(base: str, family: str) -> list[Sample]:
+    """The samples of one metric, each of which says whose it is."""
+    text = httpx.get(f"{base}/metrics", trust_env=False).text
+    found = [row for row in text_string_to_metric_families(text) if row.name == family]
+    who = {"model": "m", "version": "7", "node": "edge-1", "site": 'a"site'}
+    rows = [row for one in found for row in one.samples]
+    assert all(who.items() <= row.labels.items() for row in rows)
+    return rows
+
+
+def answers(base: str) -> dict[str, float]:
+    return {row.labels["result"]: row.value for row in scraped(base, "aiplatform_golden_answers")}
 
 
 def test_beside_a_bad_model_it_ends_with_three_and_says_why_where_the_kubelet_looks(tmp_path: Path):

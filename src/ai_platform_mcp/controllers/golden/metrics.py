@@ -1,15 +1,14 @@
-"""What the check has measured, in Prometheus' text format (version 0.0.4). A handful of lines needs no library."""
+"""What the check has measured, as a Prometheus scrapes it; the library that keeps it is imported on first use."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import get_args
 
 from ai_platform_mcp.domain.golden.agreement import Result, Round
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ANSWERS = "aiplatform_golden_answers_total"
+"""Of what ``generate_latest`` writes, in every release of the library."""
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds."""
 
@@ -18,51 +17,38 @@ class Metrics:
     """Counts answers by result and how long they took, under the labels that say whose they are."""
 
     def __init__(self, labels: Mapping[str, str]):
-        self._labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-        self._results: Counter[str] = Counter({str(name): 0 for name in get_args(Result)})
-        self._buckets: Counter[float] = Counter()
-        self._seconds = 0.0
-        self._timed = 0
-        self._last: tuple[Round, float] | None = None
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+        disable_created_metrics()  # the moments at which this process began to count: series that nobody asks for
+        self._registry = registry = CollectorRegistry()
+        self._labels = dict(labels)
+        what = "Answers of the model to golden inputs, by whether they agree with what is expected."
+        self._answers = Counter("aiplatform_golden_answers", what, (*labels, "result"), registry=registry)
+        for result in get_args(Result):
+            self._answers.labels(
+                **labels, result=result
+            )  # nought is told from the beginning, so that rates see the first
+        what = "Time to the answer of one golden input."
+        took = Histogram("aiplatform_golden_answer_seconds", what, (*labels,), buckets=BUCKETS, registry=registry)
+        self._took = took.labels(**labels)
+        what = "Agreement in the last round."
+        self._agreement = Gauge("aiplatform_golden_agreement_ratio", what, (*labels,), registry=registry)
+        what = "When the last round ended."
+        self._ended = Gauge("aiplatform_golden_asked_timestamp_seconds", what, (*labels,), registry=registry)
 
     def took(self, seconds: float) -> None:
         """Count how long one request took, answered or not."""
-        self._timed += 1
-        self._seconds += seconds
-        self._buckets.update(bound for bound in BUCKETS if seconds <= bound)
+        self._took.observe(seconds)
 
     def asked(self, round_: Round, at: float) -> None:
         """Count a round that ended at a moment (seconds since 1970)."""
-        self._results.update(row.result for row in round_.answers)
-        self._last = round_, at
+        for row in round_.answers:
+            self._answers.labels(**self._labels, result=row.result).inc()
+        self._agreement.labels(**self._labels).set(round_.count("agree") / len(round_.answers))
+        self._ended.labels(**self._labels).set(at)
 
     def text(self) -> str:
         """Return the metrics as they are scraped."""
-        lines = [
-            f"# HELP {ANSWERS} Answers of the model to golden inputs, by whether they agree with what is expected.",
-            f"# TYPE {ANSWERS} counter",
-            *(self._line(ANSWERS, count, f'result="{name}"') for name, count in self._results.items()),
-        ]
-        name = "aiplatform_golden_answer_seconds"
-        lines += [f"# HELP {name} Time to the answer of one golden input.", f"# TYPE {name} histogram"]
-        lines += [self._line(f"{name}_bucket", self._buckets[bound], f'le="{bound:g}"') for bound in BUCKETS]
-        lines += [self._line(f"{name}_bucket", self._timed, 'le="+Inf"')]
-        lines += [self._line(f"{name}_sum", round(self._seconds, 6)), self._line(f"{name}_count", self._timed)]
-        if self._last is not None:
-            found, at = self._last
-            share = found.count("agree") / len(found.answers)
-            lines += self._gauge("aiplatform_golden_agreement_ratio", "Agreement in the last round.", round(share, 6))
-            lines += self._gauge(
-                "aiplatform_golden_asked_timestamp_seconds", "When the last round ended.", round(at, 3)
-            )
-        return "\n".join(lines) + "\n"
+        from prometheus_client import generate_latest
 
-    def _gauge(self, name: str, told: str, value: float) -> list[str]:
-        return [f"# HELP {name} {told}", f"# TYPE {name} gauge", self._line(name, value)]
-
-    def _line(self, name: str, value: float, label: str = "") -> str:
-        return f"{name}{{{','.join(filter(None, (self._labels, label)))}}} {value}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        return generate_latest(self._registry).decode()
