@@ -15,6 +15,10 @@ def key_of(live: type_json) -> str:
     return f"{meta.get('namespace') or ''}\0{meta.get('name') or ''}"
 
 
+def _model(live: type_json) -> str:
+    return str(section(metadata_of(live), "labels").get(MODEL_LABEL) or "")
+
+
 def _is_older(one: type_json, other: type_json) -> bool:
     """Whether ``one`` is an earlier state than ``other``: resource versions rise within a kind (KEP-5504)."""
     versions = [str(metadata_of(row).get("resourceVersion") or "") for row in (one, other)]
@@ -27,6 +31,7 @@ class Objects:
 
     def __init__(self, meaning: Callable[[type_json], object], changed: Callable[[type_json], None]):
         self._kept: dict[str, type_json] = {}
+        self._by_model: dict[str, dict[str, type_json]] = {}
         self._meaning = meaning
         self._changed = changed
 
@@ -36,7 +41,10 @@ class Objects:
         if before is not None and _is_older(live, before):
             return
         metadata_of(live).pop("managedFields", None)
+        if before is not None and _model(before) != _model(live):
+            self._by_model[_model(before)].pop(key, None)
         self._kept[key] = live
+        self._by_model.setdefault(_model(live), {})[key] = live
         if before is None or self._meaning(before) != self._meaning(live):
             self._changed(live)
 
@@ -44,7 +52,11 @@ class Objects:
         """Forget an object."""
         before = self._kept.pop(key, None)
         if before is not None:
+            self._by_model[_model(before)].pop(key, None)
             self._changed(before)
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def known(self) -> Iterable[str]:
         """Return the keys of what is kept."""
@@ -53,6 +65,10 @@ class Objects:
     def all(self) -> list[type_json]:
         """Return the objects."""
         return list(self._kept.values())
+
+    def of_model(self, model: str) -> list[type_json]:
+        """Return the objects that carry a model's label, given as a label value."""
+        return list(self._by_model.get(model, {}).values())
 
     def get(self, namespace: str, name: str) -> type_json | None:
         """Return one object."""

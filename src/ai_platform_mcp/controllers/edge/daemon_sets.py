@@ -59,6 +59,8 @@ class Builder:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[object, list[type_json]]] = {}
+        self._fetching: dict[tuple[str, str], tuple[object, type_json]] = {}
+        self._right: dict[tuple[str, str], tuple[type_json, type_json]] = {}
 
     def wanted(
         self, live: type_json, rollout: Rollout, progress: Progress, nodes: Sequence[NodeSeen], cluster: Cluster
@@ -79,7 +81,45 @@ class Builder:
             del self._known[next(iter(self._known))]
         if not (rollout.staged and release.fetchable and progress.phase in ("Ready", "Running", "Paused")):
             return before[1]
-        return before[1] + _prepulls(live, rollout, progress, nodes, release, cluster)
+        return before[1] + self._prepulls(live, rollout, progress, nodes, cluster)
+
+    def _prepulls(
+        self, live: type_json, rollout: Rollout, progress: Progress, nodes: Sequence[NodeSeen], cluster: Cluster
+    ) -> list[type_json]:
+        """Return a DaemonSet for the wave under way and one for the next: while one soaks, the other downloads."""
+        waves, uid = wave_members(rollout, nodes), str(metadata_of(live)["uid"])
+        found: dict[tuple[str, str], tuple[object, type_json]] = {}
+        for place in range(progress.wave, min(progress.wave + 2, len(waves))):
+            names, part = tuple(node.name for node in waves[place]), rollout.waves[place].name
+            about = (names, metadata_of(live).get("generation"), labels_of(live), cluster)
+            before = self._fetching.get((uid, part))
+            if before is not None and before[0] == about:
+                found[uid, part] = before
+            elif names:
+                found[uid, part] = about, _prepull(live, part, names, cluster)
+        self._fetching = {key: row for key, row in self._fetching.items() if key[0] in self._known and key[0] != uid}
+        self._fetching |= found
+        return [manifest for _, manifest in found.values()]
+
+    def writes(self, manifests: Iterable[type_json], there: Mapping[tuple[str, str], type_json]) -> list[Write]:
+        """Return the applies of what is missing or different; ``there`` by namespace and name.
+
+        What was compared in an earlier look, and is the same object on both sides, is not compared again.
+        """
+        found: list[Write] = []
+        self._right = {key: row for key, row in self._right.items() if there.get(key) is row[1]}
+        for manifest in manifests:
+            meta, key = metadata_of(manifest), _key(manifest)
+            live, known = there.get(key), self._right.get(key)
+            if known is not None and known[0] is manifest:
+                continue
+            if live is not None and contains(live, manifest):
+                self._right[key] = manifest, live
+            else:
+                found.append(
+                    Write(verb="apply", path=_path(meta), body=manifest, why=f"apply DaemonSet {meta['name']}")
+                )
+        return found
 
 
 def _steady(live: type_json, release: Release, cluster: Cluster) -> list[type_json]:
@@ -109,34 +149,19 @@ def _serving(live: type_json, release: Release, cluster: Cluster) -> type_json:
     return runtime_daemon_set(service, parts, _origin(live, release), cluster.minor)
 
 
-def _prepulls(
-    live: type_json,
-    rollout: Rollout,
-    progress: Progress,
-    nodes: Sequence[NodeSeen],
-    release: Release,
-    cluster: Cluster,
-) -> list[type_json]:
-    """Return a DaemonSet for the wave under way and one for the next: while one soaks, the other downloads."""
-    waves = wave_members(rollout, nodes)
-    found: list[type_json] = []
-    for place in range(progress.wave, min(progress.wave + 2, len(waves))):
-        names = tuple(node.name for node in waves[place])
-        if names:
-            found.append(
-                prepull_daemon_set(
-                    release,
-                    str(metadata_of(live)["namespace"]),
-                    cluster.pause_image,
-                    {},
-                    _origin(live, release),
-                    cluster.minor,
-                    part=rollout.waves[place].name,
-                    nodes=names,
-                    tolerations=(EDGE_TOLERATION,),
-                )
-            )
-    return found
+def _prepull(live: type_json, part: str, names: tuple[str, ...], cluster: Cluster) -> type_json:
+    release = release_of(live)
+    return prepull_daemon_set(
+        release,
+        str(metadata_of(live)["namespace"]),
+        cluster.pause_image,
+        {},
+        _origin(live, release),
+        cluster.minor,
+        part=part,
+        nodes=names,
+        tolerations=(EDGE_TOLERATION,),
+    )
 
 
 def _origin(live: type_json, release: Release) -> Origin:
@@ -151,16 +176,6 @@ def _origin(live: type_json, release: Release) -> Origin:
             "environment": environment if environment in ("dev", "staging", "production") else None,
         }
     )
-
-
-def apply_writes(manifests: Iterable[type_json], there: Mapping[tuple[str, str], type_json]) -> list[Write]:
-    """Return the applies of what is missing or different; ``there`` by namespace and name."""
-    found: list[Write] = []
-    for manifest in manifests:
-        meta = metadata_of(manifest)
-        if not contains(there.get((meta["namespace"], meta["name"])), manifest):
-            found.append(Write(verb="apply", path=_path(meta), body=manifest, why=f"apply DaemonSet {meta['name']}"))
-    return found
 
 
 def _path(meta: type_json) -> str:

@@ -26,7 +26,7 @@ from ai_platform_mcp.domain.fleet import SITES_CONFIG_MAP, SITES_NAMESPACE, site
 from ai_platform_mcp.domain.objects import labels_of, metadata_of, section
 from ai_platform_mcp.domain.rollout.engine import advance
 from ai_platform_mcp.domain.rollout.state import OVER, Next, NodeSeen, Rollout
-from ai_platform_mcp.manifests.common import MODEL_LABEL, label_value
+from ai_platform_mcp.manifests.common import label_value
 from ai_platform_mcp.manifests.edge import release_node_label
 
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Looker:
         ]
         nodes = self._caches.nodes.all()
         rows = [await self._numbered(row, rows, nodes) for row in sorted(rows, key=succession.order_of)]
-        pods = [pod for pod in self._caches.pods.all() if section(metadata_of(pod), "labels").get(MODEL_LABEL) == model]
+        pods = self._caches.pods.of_model(model)
         return Views(sorted(rows, key=succession.order_of, reverse=True), nodes, pods)
 
     async def _numbered(self, live: type_json, rows: Sequence[type_json], nodes: Sequence[type_json]) -> type_json:
@@ -132,15 +132,19 @@ class Looker:
         generation, now = succession.generation_of(live), self._now()
         rollout, before = asked.rollout_of(live, generation, self._speed), asked.progress_of(live)
         fresh = before.observed != rollout.observed
-        nodes = observe.members(live, views.nodes)
-        names, superseded = _mine(live, before.phase, generation, nodes, views)
+        nodes, places = self._sight.members(live, views.nodes)
+        names, superseded = self._mine(live, before.phase, generation, nodes, views)
         if not fresh and before.phase in OVER and (before.phase != "Succeeded" or superseded):
             return UNHURRIED
-        mine = nodes if superseded else [node for node in nodes if metadata_of(node)["name"] in names]
+        mine = (
+            nodes
+            if superseded or len(names) == len(nodes)
+            else [node for node in nodes if metadata_of(node)["name"] in names]
+        )
         requires = section(live, "spec", "requires")
         seen = self._sight.nodes_seen(rollout, asked.release_of(live), requires, mine, views.pods)
         config = self._caches.sites.get(SITES_NAMESPACE, SITES_CONFIG_MAP)
-        sites = observe.sites_seen(site_rules(config), nodes, now)
+        sites = observe.sites_seen(site_rules(config), places, now)
         said = analysed(live, rollout, before, seen, self._analyst, now)
         decided = advance(rollout, before, seen, sites, said.verdict, now, superseded=superseded)
         try:
@@ -157,6 +161,21 @@ class Looker:
         await self._status(live, carry_out.status_of(live, generation, decided, said.form, now))
         return min(decided.look_again, said.again)
 
+    def _mine(
+        self, live: type_json, phase: str, generation: int, nodes: Sequence[type_json], views: Views
+    ) -> tuple[frozenset[str], bool]:
+        """Return the rollout's own nodes, by name, and whether newer ones have taken over all of them."""
+        rivals = [
+            succession.Rival(
+                generation=succession.generation_of(row),
+                phase=str(section(row, "status").get("phase") or "Ready"),
+                nodes=_names(self._sight.members(row, views.nodes).nodes),
+            )
+            for row in views.rollouts
+            if metadata_of(row)["uid"] != metadata_of(live)["uid"] and succession.generation_of(row) > generation
+        ]
+        return succession.mine(phase, generation, _names(nodes), rivals)
+
     async def _carried_out(
         self,
         live: type_json,
@@ -168,7 +187,7 @@ class Looker:
         there = {
             (metadata_of(row)["namespace"], metadata_of(row)["name"]): row for row in self._caches.daemon_sets.all()
         }
-        for write in daemon_sets.apply_writes(manifests, there):
+        for write in self._builder.writes(manifests, there):
             await self._sent(write, self._caches.daemon_sets)
         by_name = {str(metadata_of(node)["name"]): node for node in nodes}
         writes = [carry_out.node_write(rollout.model, patch, by_name[patch.node]) for patch in decided.patches]
@@ -207,7 +226,7 @@ class Looker:
 
     async def _collect(self, model: str, views: Views, needed: Sequence[type_json]) -> None:
         """Delete DaemonSets that nothing refers to. Those of rollouts outside of our namespace are not ours to judge."""
-        there = [row for row in self._caches.daemon_sets.all() if labels_of(row).get(MODEL_LABEL) == model]
+        there = self._caches.daemon_sets.of_model(model)
         every = [row for row in self._caches.rollouts.all() if _model(row) == model]
         asked_for = {(metadata_of(row)["namespace"], metadata_of(row)["name"]) for row in needed}
         if all((metadata_of(row)["namespace"], metadata_of(row)["name"]) in asked_for for row in there):
@@ -234,21 +253,6 @@ class Looker:
 
 def _model(live: type_json) -> str:
     return label_value(str(section(live, "spec").get("model")))
-
-
-def _mine(
-    live: type_json, phase: str, generation: int, nodes: Sequence[type_json], views: Views
-) -> tuple[frozenset[str], bool]:
-    rivals = [
-        succession.Rival(
-            generation=succession.generation_of(row),
-            phase=str(section(row, "status").get("phase") or "Ready"),
-            nodes=_names(observe.members(row, views.nodes)),
-        )
-        for row in views.rollouts
-        if metadata_of(row)["uid"] != metadata_of(live)["uid"]
-    ]
-    return succession.mine(phase, generation, _names(nodes), rivals)
 
 
 def _names(nodes: Sequence[type_json] | Sequence[NodeSeen]) -> frozenset[str]:

@@ -25,8 +25,9 @@ from ai_platform_mcp.manifests.common import minor_of
 from ai_platform_mcp.manifests.edge_runtime import Parts
 
 _log = logging.getLogger(__name__)
-GATHER = 0.2
-"""Seconds between an event and the look that it causes: a fleet's events come in crowds."""
+GATHER, PER_NODE, LONGEST_GATHER = 0.2, 0.002, 2.0
+"""Seconds between an event and the look that it causes, and how many more for each node: a fleet's events come in crowds, and a
+look costs the more the larger the fleet is. A thousand nodes would otherwise be looked at five times in every second."""
 _IDLE = 1.0
 _KNOWN_FOR = 300.0
 _KSERVE = "/apis/serving.kserve.io/v1alpha1"
@@ -88,10 +89,13 @@ class Controller:
 
     def _changed(self, model: str) -> None:
         """Note that something changed for a model, or with an empty name for every one of them."""
-        soon = time.monotonic() + GATHER
+        soon = time.monotonic() + self._gather()
         for name in [model] if model else list(self._due):
             self._due[name] = min(soon, self._due.get(name, soon))
         self._wake.set()
+
+    def _gather(self) -> float:
+        return min(LONGEST_GATHER, GATHER + PER_NODE * len(self.caches.nodes))
 
     def everything(self) -> None:
         """Have every model looked at."""
@@ -115,7 +119,7 @@ class Controller:
         """Wait for an event, for what is due, or until the lease and the feeds are to be asked again."""
         due = min(self._due.values(), default=float("inf")) - time.monotonic() if self.looking else self._idle
         with anyio.move_on_after(max(0.02, min(self._idle, due))):
-            if not self.looking or due > GATHER:
+            if not self.looking or due > self._gather():
                 self._wake = anyio.Event()
                 await self._wake.wait()
             else:

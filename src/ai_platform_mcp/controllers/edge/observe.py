@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -174,10 +173,10 @@ def _incompatible(requires: type_json, node: type_json) -> str:
     return ""
 
 
-def sites_seen(rules: Mapping[str, SiteRule], nodes: Sequence[type_json], now: datetime) -> dict[str, SiteSeen]:
-    """Return what holds for each site of the nodes now. A window that cannot be read keeps its site closed."""
+def sites_seen(rules: Mapping[str, SiteRule], sites: Mapping[str, int], now: datetime) -> dict[str, SiteSeen]:
+    """Return what holds now for each site, with its number of members. A window that cannot be read keeps its site closed."""
     found: dict[str, SiteSeen] = {}
-    for site, count in Counter(site_of(node) for node in nodes).items():
+    for site, count in sites.items():
         rule = rules.get(site)
         found[site] = SiteSeen(window_open=_open(site, rule, now), minimum_healthy=minimum_healthy(count, rule))
     return found

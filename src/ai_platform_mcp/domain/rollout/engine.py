@@ -31,8 +31,9 @@ from ai_platform_mcp.domain.rollout.state import (
 )
 from ai_platform_mcp.domain.rollout.waves import wave_places
 
-LOOK_AGAIN = 15.0
-"""Seconds until the next look where nothing says that one is due earlier."""
+LOOK_AGAIN, AT_REST = 15.0, 60.0
+"""Seconds until the next look where nothing says that one is due earlier; and where the rollout is over and nothing is on its
+way: a node's return is an event, and only a site's window opens by the clock."""
 
 
 def advance(
@@ -88,7 +89,7 @@ def advance(
 def _next(
     rollout: Rollout, progress: Progress, views: Sequence[NodeView], patches: list[NodePatch], now: datetime
 ) -> Next:
-    again = LOOK_AGAIN
+    again = AT_REST if progress.phase in OVER and not any(row.in_flight for row in views) else LOOK_AGAIN
     if progress.healthy_since is not None and progress.phase == "Running":
         left = rollout.soak - (now - progress.healthy_since).total_seconds()
         again = min(again, max(1.0, left))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
-from ai_platform_mcp.core.model import Value
 from ai_platform_mcp.domain.rollout.state import Mark, NodeSeen, NodeState, PodSeen, Rollout
 
 CRASHES = 3
@@ -23,8 +23,8 @@ FATAL = frozenset(
 """Reasons of the kubelet that no waiting mends (kubernetes/pkg/kubelet: container and image errors)."""
 
 
-class NodeView(Value):
-    """A node with what it means for the rollout."""
+class NodeView(NamedTuple):
+    """A node with what it means for the rollout. Every look makes one of every node: making it has to cost next to nothing."""
 
     seen: NodeSeen
     state: NodeState

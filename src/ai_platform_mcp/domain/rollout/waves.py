@@ -18,7 +18,8 @@ def wave_members(rollout: Rollout, nodes: Sequence[NodeSeen]) -> list[list[NodeS
     waves: list[list[NodeSeen]] = []
     for wave in rollout.waves:
         if wave.sites:
-            mine = [node for node in left if node.site in wave.sites]
+            sites = frozenset(wave.sites)
+            mine = [node for node in left if node.site in sites]
         else:
             reach = -(-total * (wave.percent or 100) // 100)
             mine = left[: max(0, reach - (total - len(left)))]

@@ -149,10 +149,10 @@ class Engine:
             return new
         schema = validation.schema_of(resource)
         if schema is not None:
-            new = schema.default(without_nulls(new) if resource.custom is None else new)
+            new = schema.default(without_nulls(new) if resource.custom is None else new, old)
         set_defaults(resource.bucket, new)
         validation.check_metadata(resource, new)
-        validation.check_schema(resource, new)
+        validation.check_schema(resource, new, old)
         if schema is not None and resource.custom is not None:
             rules.check_rules(resource, schema.node, old, new)
         strategy.check_kind(resource, old, new, write.warnings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, cast
 
 from ai_platform_mcp.sandbox.kube.objects import name_of
@@ -46,6 +47,13 @@ def _broken(value: Any, old: Any, node: Json, path: str) -> Iterator[Json]:
             yield from _broken(item, None, resolve(node["items"]), f"{path}[{place}]")
 
 
+@lru_cache(maxsize=512)
+def _program(rule: str) -> Any:
+    import cel
+
+    return cel.compile(rule)
+
+
 def _holds(rule: str, value: Any, old: Any) -> bool:
     import cel
 
@@ -54,6 +62,6 @@ def _holds(rule: str, value: Any, old: Any) -> bool:
     if old is not None:
         context.add_variable("oldSelf", old)
     try:
-        return cel.evaluate(rule, context) is True
+        return _program(rule).execute(context) is True
     except Exception:  # a rule that cannot be evaluated is broken, as on a real server
         return False

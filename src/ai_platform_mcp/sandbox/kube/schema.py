@@ -17,6 +17,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from ai_platform_mcp.sandbox.kube.objects import private
 from ai_platform_mcp.sandbox.kube.schema_checks import FieldError, check
 
 Json = dict[str, Any]
@@ -165,6 +166,17 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
+_OF_THE_WHOLE = frozenset({"allOf", "anyOf", "oneOf", "not", "minProperties", "maxProperties", "dependencies"})
+"""Keywords that speak of an object and not of one field of it."""
+
+
+def _kept(obj: Json, before: Json, node: Json) -> set[str]:
+    """The fields of an object that are as they were: what was taken then is taken now, and need not be looked at again."""
+    if not _OF_THE_WHOLE.isdisjoint(node):
+        return set()
+    return {key for key, value in obj.items() if key in before and before[key] == value}
+
+
 @dataclass(frozen=True, eq=False)
 class Schema:
     """The OpenAPI v3 structural schema of one kind. `info` is None for schemas made from a user's CRD."""
@@ -185,15 +197,38 @@ class Schema:
         """A copy without the fields that the schema does not know."""
         return cast("Json", _pruned(obj, self.node))
 
-    def default(self, obj: Json) -> Json:
-        """A copy with the schema's defaults filled in. Defaults that depend on other fields are not the schema's."""
-        return cast("Json", _defaulted(copy.deepcopy(obj), self.node))
+    def default(self, obj: Json, before: Json | None = None) -> Json:
+        """A copy with the schema's defaults filled in. Defaults that depend on other fields are not the schema's.
 
-    def errors(self, obj: Json) -> list[FieldError]:
-        """What the server would answer 422 for, in the order of the paths; unknown fields are no errors here."""
+        What is as it was ``before``, when defaults were filled in, is only copied.
+        """
+        kept = _kept(obj, before, self.node) if before else set[str]()
+        filled = cast("Json", _defaulted({key: value for key, value in obj.items() if key not in kept}, self.node))
+        return {**filled, **{key: private(obj[key]) for key in kept}} if kept else filled
+
+    def errors(self, obj: Json, before: Json | None = None) -> list[FieldError]:
+        """What the server would answer 422 for, in the order of the paths; unknown fields are no errors here.
+
+        ``before`` is the object as it was taken last: of what has not changed since, nothing is said.
+        """
+        if before:
+            fresh, node = self._fresh(obj, before)
+            return Schema(node, self.info).errors(fresh)
         if self.built_in:
             return check(_without_nulls(obj), self.node, resolve, lists=False)
         return check(obj, self.node, resolve, lists=True)
+
+    def _fresh(self, obj: Json, before: Json) -> tuple[Json, Json]:
+        """The object and the schema without what has not changed; of metadata, which always does, field by field."""
+        kept = _kept(obj, before, self.node)
+        fresh = {key: value for key, value in obj.items() if key not in kept}
+        meta, old = fresh.get("metadata"), before.get("metadata")
+        if isinstance(meta, dict) and isinstance(old, dict):
+            fields = cast("Json", meta)
+            same = _kept(fields, cast("Json", old), {})
+            fresh["metadata"] = {key: value for key, value in fields.items() if key not in same}
+        required = [name for name in cast("list[str]", self.node.get("required") or []) if name not in kept]
+        return fresh, {**self.node, "required": required}
 
     def at(self, path: Sequence[PathToken]) -> Json | None:
         """The schema of the value at a path; any token that is no text steps into a list. None: no such field."""

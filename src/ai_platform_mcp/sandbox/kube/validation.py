@@ -149,10 +149,13 @@ def check_declared(resource: Resource, config: Json) -> None:
         raise ApiError(500, "", f"failed to create typed patch object ({name}; {kind}): {told}")
 
 
-def check_schema(resource: Resource, obj: Json) -> None:
-    """Types, required fields, enumerations; raises BadRequest (a built-in kind's wrong type) or Invalid."""
+def check_schema(resource: Resource, obj: Json, before: Json | None = None) -> None:
+    """Types, required fields, enumerations; raises BadRequest (a built-in kind's wrong type) or Invalid.
+
+    What is as it was ``before`` is not judged again (KEP-4008, CRD validation ratcheting).
+    """
     schema = schema_of(resource)
-    errors = schema.errors(obj) if schema else []
+    errors = schema.errors(obj, before) if schema else []
     if not errors:
         return
     wrong = [error for error in errors if error.reason == "FieldValueTypeInvalid"]
