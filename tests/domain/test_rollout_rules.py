@@ -203,6 +203,24 @@ def test_restarts_are_crashes_only_where_the_node_was_there(pod: dict[str, Any],
     assert view(rollout(), node, START + timedelta(seconds=90)).state == state
 
 
+@pytest.mark.parametrize(("ends", "state"), [(True, "failed"), (False, "activating")])
+def test_a_release_that_ends_too_seldom_for_the_kubelet_to_back_off_fails_at_its_deadline(ends: bool, state: str):
+    """The node was away at first, so that restarts prove nothing, and every try begins anew before it is late."""
+    back, every, asked = START + timedelta(seconds=60), timedelta(minutes=11), rollout(progress_deadline=3600)
+    found = ""
+    for count in range(1, 8):
+        ended = back + count * every
+        pod = PodSeen(
+            version=NEW, created_at=START, started_at=ended - every, restarts=count, crashed_at=ended if ends else None
+        )
+        mark = Mark(generation=7, version=NEW, previous=OLD, at=START, seen=back)
+        node = NodeSeen(name="n", site="s", online=True, since=back, version=NEW, mark=mark, pod=pod)
+        now = ended + timedelta(seconds=30)
+        found = view(asked, node, now).state
+        assert found == "activating" or (now - back).total_seconds() > 3600
+    assert found == state
+
+
 def test_sites_change_only_in_their_windows_and_never_below_their_minimum():
     world = fleet(count=8, sites=2, waves=(Wave(name="all", percent=100),))
     world.sites = {"s00": SiteSeen(window_open=False), "s01": SiteSeen(minimum_healthy=3)}

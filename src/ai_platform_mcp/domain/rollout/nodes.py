@@ -115,6 +115,10 @@ def _moving(rollout: Rollout, node: NodeSeen, mark: Mark, now: datetime) -> Node
         if tried > rollout.progress_deadline:
             why = f"not ready {rollout.progress_deadline} s after its start"
             return NodeView(seen=node, state="failed", reason=why)
+        if late and pod.crashed_at is not None and pod.crashed_at >= node.since:
+            # Each end begins a new try, and those that are far apart are no crash loop: this would go on for ever.
+            why = f"ended by itself, and not healthy in {rollout.progress_deadline} s online"
+            return NodeView(seen=node, state="failed", reason=why)
         return NodeView(seen=node, state="activating")
     if pod is not None and pod.throttled:
         return NodeView(seen=node, state="throttled", reason=pod.waiting, stalled=late)
