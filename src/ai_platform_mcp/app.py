@@ -284,7 +284,8 @@ class App:
 
             own = settings.routing
             tariff = own.tariff if own.tariff.model_fields_set else SANDBOX_FACTS.tariff
-            return replace(SANDBOX_FACTS, routing=own.model_dump(exclude={"tariff"}), tariff=tariff)
+            gitops = settings.gitops.model_dump() if settings.gitops else None
+            return replace(SANDBOX_FACTS, gitops=gitops, routing=own.model_dump(exclude={"tariff"}), tariff=tariff)
         return PlatformFacts(
             budgets_cents=settings.budgets_cents,
             device_hourly_cents=settings.prices.device_hourly_cents,

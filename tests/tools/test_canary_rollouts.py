@@ -9,9 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
-from ai_platform_mcp.core.errors import Conflict, InvalidInput
+from ai_platform_mcp.app import App
+from ai_platform_mcp.core.errors import CapabilityMissing, Conflict, InvalidInput
+from ai_platform_mcp.core.plan import Commit
 from ai_platform_mcp.core.tool import Result
 from ai_platform_mcp.sandbox import process
+from ai_platform_mcp.settings import GitOpsSettings
 from kubernetes_servers import existing
 from live_platform import Platform
 
@@ -119,6 +122,31 @@ async def test_a_canary_under_way_is_superseded_or_in_the_way_and_never_fought(p
     live = await platform.get(SERVING, "InferenceService", "vision-v2", "vision-dev")
     assert live is not None and before is not None and live["spec"]["predictor"] == before["spec"]["predictor"]
     assert [row["predictor"]["name"] for row in live["spec"]["canary"]] == ["canary-v3"]
+
+
+async def test_where_changes_are_commits_no_controller_is_promised_and_the_plan_says_what_to_commit(
+    platform: Platform, sandbox: process.Status, tmp_path: Path
+):
+    repository = GitOpsSettings(repository="git@git.example.com:fleet.git", path="prod")
+    settings = platform.app.settings.model_copy(update={"gitops": repository})
+    await deploy(platform, "2", canary_percent=0, mode="apply")
+    app = App(settings.model_copy(update={"journal_url": f"sqlite:///{tmp_path / 'git.sqlite'}"}))
+    try:
+        through_git = Platform(app=app, readers=await app.readers())
+        planned = await deploy(through_git, "4")
+        stored = await through_git.readers.journal.plan(planned.data["plan_id"])
+        assert stored is not None
+        (commit,) = stored.plan.steps
+        assert isinstance(commit, Commit)
+        assert [Path(name).name for name in commit.files] == ["inferenceservice-vision-v2.yaml"], "no share is put back"
+        (told,) = [reason for reason in stored.plan.reasons if "Each share is a commit" in reason]
+        assert "change spec.canary[0].trafficPercent" in told
+        assert "no ignoreDifferences" in told
+        assert stored.plan.facts.rollout is not None and stored.plan.facts.rollout.by_hand
+        with pytest.raises(CapabilityMissing, match="leaves alone what comes from Git"):
+            await deploy(through_git, "4", strategy="blue_green")
+    finally:
+        await app.aclose()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ai_platform_mcp.core.errors import CapabilityMissing
 from ai_platform_mcp.core.facts import AnalysisFacts
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.plan import Apply
@@ -79,14 +80,29 @@ def moved_by(
     *,
     strategy: Strategy,
     percent: int,
+    commits: bool,
     can: Capabilities,
     origin: Origin,
 ) -> Moved:
-    """Return what moves the new version from its first step on; ``rollouts`` are those of the service.
+    """Return what moves the new version from its first step on.
+
+    Args:
+        where: the service's namespace and cluster.
+        chosen: the new version.
+        service: what serves now.
+        rollouts: the service's CanaryRollouts.
+        strategy: how traffic moves.
+        percent: its first share.
+        commits: the platform changes clusters by commits. Whatever applies them puts each share of a controller back, so that
+            no rollout is made there.
+        can: what the cluster serves.
+        origin: what the rollout is marked with.
 
     Raises:
         CapabilityMissing: blue/green is asked for, which only the controller can do.
     """
+    if commits:
+        return Moved(None, None, (_by_commits(service, strategy),))
     if strategy != "blue_green" and not can.serves(API, KIND):
         text = f"A person moves it on (control_operation promote or rollback): the cluster does not serve {KIND}."
         return Moved(None, None, (text,))
@@ -96,6 +112,29 @@ def moved_by(
     step = Apply(title=_title(rollout), cluster=where.cluster.name, manifest=manifest)
     step = step.model_copy(update={"preconditions": preconditions(step, live)})
     return Moved(step, analysis.facts() if analysis else None, _reasons(rollout, service, analysis))
+
+
+def _by_commits(service: LiveService, strategy: Strategy) -> str:
+    """Return how a canary goes on where every change is a commit.
+
+    The share must stay declared. Excluded from what the tool compares, as Argo CD's RespectIgnoreDifferences and Flux's ignore
+    rules can, it would not be written with a new version either: in Knative mode that version begins with all the traffic, and
+    in Standard mode with none.
+    """
+    if strategy == "blue_green":
+        raise CapabilityMissing(
+            "Blue/green needs the controller, which leaves alone what comes from Git.",
+            remedy="Use strategy=canary: each share is a commit.",
+        )
+    field, back = "spec.canary[0].trafficPercent", "take spec.canary out"
+    end = "its predictor as spec.predictor, without spec.canary"
+    if service.knative:
+        field, back = "spec.predictor.canaryTrafficPercent", "commit a share of 0 before the older predictor"
+        end = "no share, which is all of the traffic"
+    return (
+        f"Each share is a commit, and nothing moves it on: change {field} in the committed file, and at the end commit {end}. "
+        f"To go back, {back}. Leave the field in what Flux or Argo CD compares (no ignoreDifferences on it)."
+    )
 
 
 def _rollout(

@@ -89,7 +89,10 @@ async def cloud_part(
     )
     moved = Moved(None, None, ())
     if stepwise:
-        moved = moved_by(where, chosen, service, rollouts, strategy=strategy, percent=percent, can=can, origin=origin)
+        moved = moved_by(
+            where, chosen, service, rollouts, strategy=strategy, percent=percent,
+            commits=readers.platform.gitops is not None, can=can, origin=origin,
+        )  # fmt: skip
     # What supersedes a canary of Knative mode comes without a share, which the newest revision that is ready would get.
     begin = 0 if taking_over.superseded and mode == "Knative" and moved.step else percent
     endpoint = Endpoint(
