@@ -13,12 +13,12 @@ SIGNALS = (
     "sum by (model) (rate(inference_objective_request_error_total[5m]))"
     " / sum by (model) (rate(inference_objective_request_total[5m]))",
     'sum by (model) (rate(vllm:request_success_total{finished_reason!="abort"}[5m]))',
-    "sum by (model, target) (rate(litellm_deployment_total_requests_total[5m]))",
+    "sum by (model_id) (rate(litellm_deployment_total_requests_total[5m]))",
     "sum by (team) (rate(litellm_spend_metric_total[5m])) * 3600",
     "increase(litellm_spend_metric_total[15m])",
     'sum(rate(http_server_request_duration_seconds_count{target="edge"}[5m]))'
     " / sum(rate(http_server_request_duration_seconds_count[5m]))",
-    "time() - max by (model, target, node) (timestamp(litellm_deployment_total_requests_total))",
+    "time() - max by (model, target, node) (timestamp(request_predict_seconds_count))",
     'time() - max by (node) (timestamp(http_server_request_duration_seconds_count{target="edge"})'
     ' or max_over_time(timestamp(http_server_request_duration_seconds_count{target="edge"})[1h:5m]))',
     "sum by (model) (vllm:num_requests_waiting)",

@@ -62,7 +62,7 @@ def test_the_proxy_has_its_breaker_on_and_passes_long_prompts_on() -> None:
     edge, cloud = made["model_list"][0], made["model_list"][-1]
     assert (edge["litellm_params"]["timeout"], edge["litellm_params"]["weight"]) == (4, 2)
     assert edge["model_info"] == {
-        "id": "chat/site-1",
+        "id": "chat/edge///chat/site-1",
         "routed_for": "chat",
         "placement": "edge",
         "max_input_tokens": 2048 - 200,

@@ -13,6 +13,7 @@ from pydantic import Field
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value, type_json
 from ai_platform_mcp.manifests.common import compact
+from ai_platform_mcp.manifests.litellm_id import deployment_id
 
 IGNORED_FAILS = 3
 """``litellm.allowed_fails``; a Router whose own setting equals it counts as one without (read in 1.106.2)."""
@@ -24,6 +25,10 @@ NO_LIMIT = 2**31 - 1
 AFFINITY = "session_affinity"
 """The check that keeps a conversation, named by ``x-litellm-session-id``, with one deployment of its group for an hour."""
 
+CALLBACKS, METRICS = "callbacks", "prometheus"
+"""What LiteLLM tells of each request, and the one that counts it: without it ``/metrics`` is not served at all, and nobody can
+say afterwards where requests went."""
+
 ROUTED_FOR = "routed_for"
 """Key in ``model_info``: the model whose routing plan an entry is of. Entries without it are somebody else's."""
 
@@ -33,7 +38,9 @@ class Deployment(Value):
 
     group: str = Field(min_length=1)
     target: str = ""
-    """What the routing plan calls the server; with the group it is the id that LiteLLM's metrics carry as ``model_id``."""
+    """What the routing plan calls the server; where it is named, the deployment has an id by which metrics are read."""
+    namespace: str = ""
+    site: str = ""
     routed_for: str = ""
     model: str = Field(pattern=r"^[a-z0-9_]+/.+$")
     """Provider and model as LiteLLM writes them, such as ``openai/vision-v3`` for any OpenAI-compatible server."""
@@ -57,7 +64,7 @@ class Deployment(Value):
         params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": self.timeout_seconds}
         # not "tier": LiteLLM takes free or paid there, and leaves a deployment with anything else out, with a log line only
         info = {
-            "id": f"{self.group}/{self.target}" if self.target else None,
+            "id": self._id() if self.target else None,
             ROUTED_FOR: self.routed_for,
             "placement": self.tier,
             "max_input_tokens": self.prompt_limit or (NO_LIMIT if limited else None),
@@ -67,6 +74,10 @@ class Deployment(Value):
             "litellm_params": compact({**params, "weight": self.weight, "rpm": self.per_minute}),
             "model_info": compact(info),
         }
+
+    def _id(self) -> str:
+        named = self.routed_for or self.group
+        return deployment_id(named, self.tier, self.namespace, self.site, self.group, self.target)
 
 
 class Fallback(Value):
@@ -114,6 +125,7 @@ def proxy_config(proxy: Proxy) -> type_json:
             "cooldown_time": proxy.cooldown_seconds,
             "num_retries": proxy.retries,
         },
+        "litellm_settings": {CALLBACKS: [METRICS]},
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
     }
 

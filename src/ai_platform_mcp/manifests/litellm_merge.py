@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ai_platform_mcp.core.errors import Conflict
 from ai_platform_mcp.core.model import Value, type_json
-from ai_platform_mcp.manifests.litellm import ROUTED_FOR
+from ai_platform_mcp.manifests.litellm import CALLBACKS, METRICS, ROUTED_FOR
 
 LISTS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 """Where one group's requests go, by the reason why it could not answer them."""
@@ -67,6 +67,9 @@ def merge(live: type_json, model: str, fresh: type_json, *, take: bool = False) 
     general = {**_section(fresh, "general_settings"), **_section(live, "general_settings")}
     if general:
         config["general_settings"] = general
+    if counted(fresh) and not counted(live):
+        settings = _section(live, "litellm_settings")
+        config["litellm_settings"] = {**settings, CALLBACKS: [*_named(settings, CALLBACKS), METRICS]}
     if broken := sorted(_dangling(config) - _dangling(live)):
         raise Conflict(
             f"Other groups of the proxy fall back to {', '.join(broken)}, which this plan takes away.",
@@ -75,6 +78,12 @@ def merge(live: type_json, model: str, fresh: type_json, *, take: bool = False) 
         )
     names = tuple(sorted({str(row.get("model_name")) for row in kept}))
     return Merged(config=config, kept=names, gone=tuple(sorted(mine - new)))
+
+
+def counted(config: type_json) -> bool:
+    """Return whether the proxy exports metrics of its requests. Who asked for successes alone is left with them."""
+    settings = _section(config, "litellm_settings")
+    return any(METRICS in _named(settings, name) for name in (CALLBACKS, "success_callback"))
 
 
 def breaker_of(config: type_json) -> tuple[int | None, int | None, int | None]:
@@ -141,6 +150,11 @@ def _list(value: type_json, key: str) -> list[type_json]:
     found = value.get(key)
     items = cast("list[Any]", found) if isinstance(found, list) else []
     return [cast("type_json", row) for row in items if isinstance(row, dict)]
+
+
+def _named(value: type_json, key: str) -> list[str]:
+    """Return names that may also be said as one text."""
+    return [str(value[key])] if isinstance(value.get(key), str) else _names(value, key)
 
 
 def _names(value: type_json, key: str) -> list[str]:

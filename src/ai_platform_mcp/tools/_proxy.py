@@ -19,13 +19,18 @@ from ai_platform_mcp.domain.objects import differences, preconditions, ref_of, s
 from ai_platform_mcp.domain.routing.check import IGNORED_FAILS
 from ai_platform_mcp.domain.routing.plan import Breaker, RoutingPlan
 from ai_platform_mcp.manifests.common import Origin, manifest
-from ai_platform_mcp.manifests.litellm_merge import Merged, breaker_of, merge
+from ai_platform_mcp.manifests.litellm_merge import Merged, breaker_of, counted, merge
 from ai_platform_mcp.tools._cloud import made_by
 from ai_platform_mcp.tools._reading import Place
 from ai_platform_mcp.tools._routes import proxy_of
 
 PICKED_UP = "aiplatform.dev/proxy-config"
 """Annotation of the proxy's pods: digest of the configuration that they were started for. A new one replaces them."""
+_COUNTS = "The proxy counts requests for Prometheus from now on (litellm_settings.callbacks), which routing status is told from."
+_NEEDS_CLIENT = (
+    "LiteLLM does not start with callbacks: [prometheus] where its environment lacks the package prometheus-client; "
+    "its container images have it."
+)
 DEFAULTS: type_json = {"config_map": "litellm-config", "key": "config.yaml", "deployment": "", "keys": {}}
 """As in the settings, for platforms without a file."""
 
@@ -216,6 +221,9 @@ def _part(proxy: LiveProxy, merged: Merged, where: Place, title: str, operation:
     step = Apply(title=title, cluster=where.cluster.name, manifest=wanted, force=force)
     step = step.model_copy(update={"preconditions": preconditions(step, proxy.live)})
     restart, told, risks = _picked_up(proxy, where, digest_of(merged.config))
+    if counted(merged.config) and not counted(proxy.config):
+        told = (_COUNTS, *told)
+        risks = (Risk(severity="info", text=_NEEDS_CLIENT), *risks)
     if merged.kept:
         told = (f"Other groups of the proxy stay as they are: {', '.join(merged.kept)}.", *told)
     if merged.gone:

@@ -82,6 +82,8 @@ def _deployments(plan: RoutingPlan, names: Mapping[str, str], keys: Mapping[str,
             yield litellm.Deployment(
                 group=group.name,
                 target=member.target,
+                namespace=member.namespace,
+                site=member.site,
                 routed_for=plan.model,
                 model=f"openai/{names.get(member.target, plan.model)}",
                 api_base=member.base_url,

@@ -20,7 +20,7 @@ NODES = {node.name: node for node in seed.metric_nodes()}
 NODE = "edge-us-south-1-01"
 CLOUD, EDGE = Place("m", "vision-prod"), Place("m", "vision-prod", "edge", NODE)
 SERVED = (ServedModel("m", "1", "vision-prod", "vision", rps=20.0),)
-TOTAL = "litellm_deployment_total_requests_total"
+TOTAL = "http_server_request_duration_seconds_count"
 MINUTE = 60_000
 
 

@@ -160,7 +160,7 @@ def test_history_that_was_answered_cannot_be_rewritten(tmp_path: Path) -> None:
 
 def test_a_node_that_went_away_reports_nothing_any_more(tmp_path: Path) -> None:
     world = seeded_world(tmp_path)
-    for name in ("request_predict_seconds_count", "litellm_deployment_state"):
+    for name in ("request_predict_seconds_count", "http_server_request_duration_seconds_count"):
         fresh = [dict(labels) for labels in by_name(world, name)]
         assert {labels["node"] for labels in fresh if labels["target"] == "edge"} == {"edge-1", "edge-2"}
         older = [dict(labels) for labels in by_name(world, name, NOW_MS - 8 * HOUR, NOW_MS)]
@@ -179,11 +179,17 @@ def test_a_week_of_one_series_costs_less_than_a_second(tmp_path: Path) -> None:
 def test_what_controllers_register_for_a_model_carries_its_identity() -> None:
     here = {"namespace": "team-x", "model": "m", "version": "4", "target": "cloud"}
     served = ServedModel("m", "4", "team-x", "x", runtime="vllm", golden_rate=1.0)
-    for one in serving_specs(served, NOW_MS):
-        assert all(here.items() <= dict(labels).items() for labels, _ in exposed(one))
-    there = {**here, "target": "edge", "node": "edge-1", "site": "berlin", "region": "eu"}
-    for one in edge_specs(NODES[1], served, 2.0, NOW_MS):
-        assert all(there.items() <= dict(labels).items() for labels, _ in exposed(one))
+    at = {"node": "edge-1", "site": "berlin", "region": "eu"}
+    there = {**here, "target": "edge", **at}
+    cloud, edge = serving_specs(served, NOW_MS), edge_specs(NODES[1], served, 2.0, NOW_MS)
+    for one, own, routed in (
+        *((one, here, {"namespace": "team-x", "model_id": "m/cloud/team-x//m-cloud/team-x/m-v4"}) for one in cloud),
+        *((one, there, {"namespace": "team-x", "model_id": "m/edge/team-x//m/edge-team-x-v4", **at}) for one in edge),
+    ):  # a proxy serves many models: only the id says which, and nothing else of ours is in its series
+        wanted = routed if one.name.startswith("litellm_") else own
+        for labels, _ in exposed(one):
+            assert wanted.items() <= dict(labels).items()
+            assert wanted is own or not {"target", "version"} & set(dict(labels))
 
 
 @settings(max_examples=30, deadline=None)

@@ -37,23 +37,27 @@ class Backend:
 
     def selector(self, scope: MetricScope) -> str:
         """The scope as matchers, each followed by a comma."""
-        asked = {name: value for name, value in _named(scope).items() if name in self.labels}
+        asked = {name: value for name, value in named(scope).items() if name in self.labels}
         return "".join(f"{label_name(self.labels[name])}={quoted(value)}," for name, value in asked.items())
 
     def promql(self, scope: MetricScope, range_text: str, by: str = "") -> str:
         """The expression for a scope, before the tenant is put in; ``by`` are the labels to split it by, if not the usual."""
         return Template(self.expression).substitute(sel=self.selector(scope), by=by or self.by, range=range_text)
 
+    def labelled(self, expression: str) -> str:
+        """PromQL over the metric's series, with the labels that an answer is split by where the series do not carry them."""
+        return expression
+
     def serves(self, scope: MetricScope, by: Sequence[str] = ()) -> bool:
         """Whether everything the scope names can be asked of this exporter, and its answer be split so."""
-        return {*_named(scope), *by} <= set(self.labels) and (not by or "$by" in self.expression)
+        return {*named(scope), *by} <= set(self.labels) and (not by or "$by" in self.expression)
 
     def grouping(self, scope: MetricScope, by: Sequence[str]) -> str:
         """The labels of the rows of a split answer: the target always where the scope leaves it open, for cloud and edge are
         compared and never added up; likewise the model."""
         if not by:
             return self.by
-        open_ones = [name for name in ("model", "target") if name in self.labels and not _named(scope).get(name)]
+        open_ones = [name for name in ("model", "target") if name in self.labels and not named(scope).get(name)]
         return ", ".join(dict.fromkeys(label_name(self.labels[name]) for name in (*open_ones, *by)))
 
     def both_targets(self, scope: MetricScope, by: Sequence[str]) -> bool:
@@ -85,6 +89,7 @@ class Signal:
         return f"{self.meaning} ({self.unit}{direction})"
 
 
-def _named(scope: MetricScope) -> dict[str, str]:
+def named(scope: MetricScope) -> dict[str, str]:
+    """What a scope names, by its name."""
     names = ("model", "namespace", "version", "target", "region", "site", "node", "queue")
     return {name: value for name in names if (value := getattr(scope, name))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -60,11 +60,8 @@ class Question:
     def ages(self, backend: Backend, tenant: Mapping[str, str]) -> str:
         """An expression for the age of the newest sample of every row of the answer."""
         selector = selector_of(backend, self._asked, tenant)
-        return age_by(
-            selector,
-            backend.grouping(self.scope, self.by),
-            min(LONGEST_AGE, max(self.range_seconds, self.grid.window_seconds)),
-        )
+        back = min(LONGEST_AGE, max(self.range_seconds, self.grid.window_seconds))
+        return age_by(selector, backend.grouping(self.scope, self.by), back, backend.labelled)
 
     @property
     def _asked(self) -> MetricScope:
@@ -90,12 +87,14 @@ def selector_of(backend: Backend, scope: MetricScope, tenant: Mapping[str, str])
     return Printer(tenant).text(parse(f"{backend.metric}{{{backend.selector(scope)}}}"))
 
 
-def age_by(selector: str, labels: str, seconds: int) -> str:
+def age_by(selector: str, labels: str, seconds: int, labelled: Callable[[str], str] = str) -> str:
     """PromQL for how old the newest sample of each group is, in seconds; a group without one in that time has no row.
 
     A selector alone loses a series five minutes after its last sample, and those are the very ones that are asked about: a
     subquery finds them. Its steps of five minutes therefore miss none; but they lie on the clock's fives and not at the present.
+    ``labelled`` gives the series labels that they do not carry.
     """
     window = duration_text(timedelta(seconds=seconds))
     newest = f"timestamp({selector})"
-    return f"time() - max by ({labels}) ({newest} or max_over_time({newest}[{window}:5m]))"
+    found = labelled(f"({newest} or max_over_time({newest}[{window}:5m]))")
+    return f"time() - max by ({labels}) ({found})"

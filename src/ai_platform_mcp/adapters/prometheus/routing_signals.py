@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ai_platform_mcp.adapters.prometheus import litellm
 from ai_platform_mcp.adapters.prometheus.signals import Backend, Signal
 
 _AT = "namespace, region, site"
@@ -18,25 +19,36 @@ _KNATIVE = "kn_serving_invocation_duration_seconds"
 _VLLM = "vllm:e2e_request_latency_seconds"
 _PICKER = "inference_objective_request_duration_seconds"
 _KSERVE = "request_predict_seconds"
-_LITELLM = "litellm_request_total_latency_metric"
-_DEPLOYMENT = "litellm_deployment"
+_ROUTED_AT = "namespace, site"
+"""A router knows its servers by their addresses: the site only where that is one site's, or the router's own."""
+_ANSWERED = "As the router sees the server's answers; those that never came are counted as errors."
 _EXPORTERS = (
     ("http", _HTTP, ""),
     ("vllm", _VLLM, ""),
     ("epp", _PICKER, ""),
     ("knative", _KNATIVE, ""),
     ("kserve", _KSERVE, "KServe's predict stage only: queueing, pre- and postprocessing are not in it."),
-    ("litellm", _LITELLM, "As the router sees it, its own overhead included."),
 )
-"""Who measures requests, best first: the server itself before what stands in front of it."""
+"""Who measures requests, best first: the server itself before what stands in front of it. The router is asked last."""
 
 
-def _each(suffix: str, expression: str, by: str = _AT) -> tuple[Backend, ...]:
-    """One backend per exporter of request durations; ``NAME`` in the expression is its histogram."""
-    return tuple(
+def _each(suffix: str, expression: str, routed: str, by: str = _AT) -> tuple[Backend, ...]:
+    """One backend per exporter of request durations; ``NAME`` in the expression is its histogram. ``routed`` is the router's."""
+    own = (
         Backend(name, f"{metric}{suffix}", expression.replace("NAME", metric), by, _LABELS, note=note)
         for name, metric, note in _EXPORTERS
     )
+    return (*own, _router(f"{litellm.ANSWERED}{suffix}", routed, _ANSWERED, by=_ROUTED_AT if by == _AT else by))
+
+
+def _router(metric: str, expression: str, note: str = "", by: str = _ROUTED_AT) -> Backend:
+    return litellm.Deployments("litellm", metric, expression, by, litellm.LABELS, note=note)
+
+
+def _fallbacks(name: str) -> Backend:
+    metric = f"litellm_deployment_{name}_fallbacks_total"
+    expression = f"sum by ($by) ({litellm.grown(metric)})"
+    return litellm.Fallbacks("litellm", metric, expression, "fallback_model", {"model": "", "namespace": ""})
 
 
 def _increase(name: str, metric: str, by: str = _AT, note: str = "") -> Backend:
@@ -61,7 +73,10 @@ def _signal(name: str, meaning: str, unit: str, *backends: Backend, now: bool = 
     return Signal(name, meaning, unit, "neither", backends, whole_window=not now)
 
 
-_STATE = f"{_DEPLOYMENT}_state"
+_STATE, _COOLED = litellm.STATE, "litellm_deployment_cooled_down_total"
+_BUCKETS, _COUNT, _SECONDS = (f"{litellm.ANSWERED}_{part}" for part in ("bucket", "count", "sum"))
+_BEGUN, _RISING = f"{_COUNT}{{$sel}} offset $range", f"rate({_COUNT}{{$sel}}[$range])"
+_OPEN = f"{_STATE}{{$sel}} == bool 2"
 
 ROUTING_SIGNALS: Mapping[str, Signal] = {
     signal.name: signal
@@ -70,7 +85,11 @@ ROUTING_SIGNALS: Mapping[str, Signal] = {
             "latency_buckets",
             "Requests by duration: cumulative counts per bucket (le)",
             "requests",
-            *_each("_bucket", "sum by ($by, le) (increase(NAME_bucket{$sel}[$range]))"),
+            *_each(
+                "_bucket",
+                "sum by ($by, le) (increase(NAME_bucket{$sel}[$range]))",
+                litellm.counted(_BUCKETS).replace("$by", "$by, le"),
+            ),
         ),
         _signal(
             "latency_mean",
@@ -79,13 +98,18 @@ ROUTING_SIGNALS: Mapping[str, Signal] = {
             *_each(
                 "_count",
                 "sum by ($by) (increase(NAME_sum{$sel}[$range])) / sum by ($by) (increase(NAME_count{$sel}[$range]))",
+                f"{litellm.counted(_SECONDS)} / {litellm.counted(_COUNT)}",
             ),
         ),
         _signal(
             "at_begin",
             "Series of requests that were there when the window began",
             "count",
-            *_each("_count", "count by ($by) (NAME_count{$sel} offset $range)"),
+            *_each(
+                "_count",
+                "count by ($by) (NAME_count{$sel} offset $range)",
+                f"count by ($by) ({litellm.labelled(_BEGUN)})",
+            ),
         ),
         _signal(
             "failed_share",
@@ -94,7 +118,7 @@ ROUTING_SIGNALS: Mapping[str, Signal] = {
             _failed("http", _bad(f"{_HTTP}_count"), f"{_HTTP}_count"),
             _failed("knative", _bad(f"{_KNATIVE}_count"), f"{_KNATIVE}_count"),
             _failed("epp", "inference_objective_request_error_total{$sel}", "inference_objective_request_total"),
-            _failed("litellm", f"{_DEPLOYMENT}_failure_responses_total{{$sel}}", f"{_DEPLOYMENT}_total_requests_total"),
+            _router(litellm.SENT, litellm.failed_share()),
         ),
         _signal(
             "running",
@@ -143,58 +167,58 @@ ROUTING_SIGNALS: Mapping[str, Signal] = {
             "Prompt tokens over the window",
             "tokens",
             _increase("vllm", "vllm:prompt_tokens_total"),
-            _increase("litellm", "litellm_input_tokens_metric_total"),
+            _router("litellm_input_tokens_metric_total", litellm.counted("litellm_input_tokens_metric_total")),
         ),
         _signal(
             "output_tokens",
             "Generated tokens over the window",
             "tokens",
             _increase("vllm", "vllm:generation_tokens_total"),
-            _increase("litellm", "litellm_output_tokens_metric_total"),
+            _router("litellm_output_tokens_metric_total", litellm.counted("litellm_output_tokens_metric_total")),
         ),
         _signal(
             "cooldowns",
             "Times that the router put a deployment aside after failures",
             "count",
-            _increase("litellm", f"{_DEPLOYMENT}_cooled_down_total"),
+            _router(_COOLED, litellm.counted(_COOLED)),
         ),
         _signal(
             "circuits",
             "Deployments that the router knows",
             "count",
-            Backend("litellm", _STATE, f"count by ($by) ({_STATE}{{$sel}})", _AT, _LABELS),
+            _router(_STATE, f"count by ($by) ({litellm.labelled(f'{_STATE}{{$sel}}')})"),
             now=True,
         ),
         _signal(
             "circuits_open",
             "Deployments that the router takes for down",
             "count",
-            Backend("litellm", _STATE, f"sum by ($by) ({_STATE}{{$sel}} == bool 2)", _AT, _LABELS),
+            _router(_STATE, f"sum by ($by) ({litellm.labelled(f'({_OPEN})')})"),
             now=True,
         ),
         _signal(
             "booked",
             "What the router booked for requests over the window",
             "USD",
-            _increase("litellm", "litellm_spend_metric_total"),
+            _router(litellm.SPENT, litellm.counted(litellm.SPENT)),
         ),
         _signal(
             "routed",
             "Requests that the router sent, retries and fallbacks among them",
             "requests",
-            _increase("litellm", f"{_DEPLOYMENT}_total_requests_total"),
+            _router(litellm.SENT, litellm.sent()),
         ),
         _signal(
             "fallbacks",
             "Requests that failed where they were sent and were answered by a fallback",
             "requests",
-            _increase("litellm", f"{_DEPLOYMENT}_successful_fallbacks_total", "fallback_model"),
+            _fallbacks("successful"),
         ),
         _signal(
             "failed_fallbacks",
             "Requests whose fallback failed too",
             "requests",
-            _increase("litellm", f"{_DEPLOYMENT}_failed_fallbacks_total", "fallback_model"),
+            _fallbacks("failed"),
         ),
         _signal(
             "slo_violations",
@@ -206,7 +230,12 @@ ROUTING_SIGNALS: Mapping[str, Signal] = {
             "arrivals",
             "Requests per second that arrive",
             "requests/second",
-            *_each("_count", "sum by ($by) (rate(NAME_count{$sel}[$range]))", "model"),
+            *_each(
+                "_count",
+                "sum by ($by) (rate(NAME_count{$sel}[$range]))",
+                f"sum by ($by) ({litellm.labelled(_RISING)})",
+                "model",
+            ),
             now=True,
         ),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ai_platform_mcp.adapters.prometheus import litellm
 from ai_platform_mcp.adapters.prometheus.backends import EDGE as _EDGE
 from ai_platform_mcp.adapters.prometheus.backends import SERVING as _SERVING
 from ai_platform_mcp.adapters.prometheus.backends import Backend, Signal
@@ -27,7 +28,7 @@ def _rate(counter: str) -> str:
     return f"sum by ($by) (rate({counter}{{$sel}}[$range]))"
 
 
-_MODEL = "model, version, target"
+_MODEL, _TARGET = "model, version, target", "model, target"
 _KN = "kn_serving_invocation_duration_seconds"
 _HTTP = "http_server_request_duration_seconds"
 """OpenTelemetry's name for what an HTTP server sees of its requests: the same in every pod, in the cloud and at the edge."""
@@ -38,8 +39,6 @@ _TRITON = "nv_inference_request_success"
 _GPU: dict[str, str] = {"node": "node", "namespace": "namespace"}
 _QUEUE: dict[str, str] = {"queue": "cluster_queue"}
 _VLLM_COUNT = "vllm:e2e_request_latency_seconds_count"
-_LL_SECONDS = "litellm_request_total_latency_metric"
-_LL_TOTAL = "litellm_deployment_total_requests_total"
 
 
 def _gpu(metric: str, expression: str, note: str = "") -> Backend:
@@ -69,7 +68,14 @@ def _latency(q: str) -> tuple[Backend, ...]:
             _EDGE,
             note=_MESH_NOTE,
         ),
-        one("litellm", _LL_SECONDS, _EDGE, "As the router sees it, its own overhead included."),
+        litellm.Deployments(
+            "litellm",
+            f"{litellm.TOTAL}_count",
+            litellm.quantile_of(litellm.TOTAL, q),
+            _TARGET,
+            litellm.LABELS,
+            note="As the router sees it: its own overhead is in it, and attempts that failed elsewhere before.",
+        ),
     )
 
 
@@ -112,12 +118,12 @@ _ERRORS = (
         _MODEL,
         _EDGE,
     ),
-    Backend(
+    litellm.Deployments(
         "litellm",
-        _LL_TOTAL,
-        _ratio("litellm_deployment_failure_responses_total{$sel}", f"{_LL_TOTAL}{{$sel}}"),
-        _MODEL,
-        _EDGE,
+        litellm.SENT,
+        litellm.failed_rate(),
+        _TARGET,
+        litellm.LABELS,
         note="Failed attempts of a deployment; a retry or fallback may still have answered the caller.",
     ),
 )
@@ -130,7 +136,7 @@ _REQUESTS = (
     Backend("kserve", "request_predict_seconds_count", _rate("request_predict_seconds_count"), _MODEL, _EDGE),
     Backend("istio", _MESH, f"sum by ($by) (rate({_MESH}{{{_RECEIVED}$sel}}[$range]))", _MODEL, _EDGE, note=_MESH_NOTE),
     Backend("triton", _TRITON, f"{_SUCCEEDED} + {_FAILED}", _MODEL, _EDGE),
-    Backend("litellm", _LL_TOTAL, _rate(_LL_TOTAL), _MODEL, _EDGE),
+    litellm.Deployments("litellm", litellm.SENT, litellm.sent_rate(), _TARGET, litellm.LABELS),
 )
 
 _FIRST_TOKEN = (
@@ -143,11 +149,12 @@ _FIRST_TOKEN = (
         _p95("inference_objective_request_ttft_seconds_bucket"),
         _MODEL,
     ),
-    Backend(
+    litellm.Deployments(
         "litellm",
-        "litellm_llm_api_time_to_first_token_metric_count",
-        _p95("litellm_llm_api_time_to_first_token_metric_bucket"),
-        _MODEL,
+        f"{litellm.FIRST_TOKEN}_count",
+        litellm.quantile_of(litellm.FIRST_TOKEN, "0.95"),
+        _TARGET,
+        litellm.LABELS,
     ),
 )
 
@@ -186,10 +193,10 @@ _CACHE = (
 )
 
 _FRAMEBUFFER = "(DCGM_FI_DEV_FB_USED{$sel} + DCGM_FI_DEV_FB_FREE{$sel} + DCGM_FI_DEV_FB_RESERVED{$sel})"
-_SPEND = "sum by (model) (rate(litellm_spend_metric_total{%s$sel}[$range]))"
-_ROUTED = "sum by (model) (rate(litellm_deployment_total_requests_total{%s$sel}[$range]))"
-_ON_EDGE, _IN_CLOUD = 'target="edge",', 'target="cloud",'
-_NO_TARGET = {"model": "model", "namespace": "namespace", "version": "version"}
+_SPENT_EDGE, _SPENT_CLOUD = (litellm.spent_rate(tier, "model") for tier in (litellm.ON_EDGE, litellm.IN_CLOUD))
+_SENT_EDGE, _SENT_CLOUD = (litellm.sent_rate(tier, "model") for tier in (litellm.ON_EDGE, litellm.IN_CLOUD))
+_SENT = litellm.sent_rate(by="model")
+_NO_TARGET = {"model": "model", "namespace": "namespace"}
 
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
@@ -290,10 +297,10 @@ SIGNALS: dict[str, Signal] = {
             "ratio",
             "neither",
             (
-                Backend(
+                litellm.Deployments(
                     "litellm",
-                    _LL_TOTAL,
-                    f"({_ROUTED % _ON_EDGE} or 0 * {_ROUTED % ''}) / {_ROUTED % ''}",
+                    litellm.SENT,
+                    f"({_SENT_EDGE} or 0 * {_SENT}) / {_SENT}",
                     "model",
                     _NO_TARGET,
                 ),
@@ -320,11 +327,12 @@ SIGNALS: dict[str, Signal] = {
             "USD/hour",
             "lower",
             (
-                Backend(
+                litellm.Deployments(
                     "litellm",
-                    "litellm_spend_metric_total",
-                    "sum by ($by) (rate(litellm_spend_metric_total{$sel}[$range])) * 3600",
-                    "model, target",
+                    litellm.SPENT,
+                    f"{litellm.spent_rate()} * 3600",
+                    _TARGET,
+                    litellm.LABELS,
                     note="Marginal cost per request as the router prices it; reserved and edge hardware is not in it.",
                 ),
             ),
@@ -335,10 +343,10 @@ SIGNALS: dict[str, Signal] = {
             "USD/hour",
             "higher",
             (
-                Backend(
+                litellm.Deployments(
                     "litellm",
-                    _LL_TOTAL,
-                    f"({_ROUTED % _ON_EDGE} * ({_SPEND % _IN_CLOUD} / {_ROUTED % _IN_CLOUD}) - {_SPEND % _ON_EDGE}) * 3600",
+                    litellm.SENT,
+                    f"({_SENT_EDGE} * ({_SPENT_CLOUD} / {_SENT_CLOUD}) - {_SPENT_EDGE}) * 3600",
                     "model",
                     _NO_TARGET,
                     note="Counterfactual: every edge request at the cloud's mean price per request of the same window. "

@@ -42,6 +42,9 @@ class Target(Value):
     name: str = Field(min_length=1)
     tier: Tier
     region: str
+    namespace: str = ""
+    site: str = ""
+    """Where at the edge it is; empty in the cloud, and where several sites answer behind one address."""
     failure_domain: str = Field(min_length=1)
     """What fails together: a site, or a cloud's region. Two targets of one domain do not back each other up."""
     service: ServiceTime

@@ -130,6 +130,8 @@ class Observed(Value):
             name=self.name,
             tier=self.tier,
             region=self.region,
+            namespace=self.namespace,
+            site=self.site,
             failure_domain=self.failure_domain,
             service=ServiceTime.of_percentiles(p50, p95),
             slots=self.slots,
@@ -234,6 +236,7 @@ def _one(rows: Sequence[Observed]) -> Target:
         update={
             "name": f"{rows[0].tier}-{rows[0].namespace}" if rows[0].namespace else rows[0].tier,
             "region": regions.pop() if len(regions) == 1 else "",
+            "site": "",
             "failure_domain": rows[0].tier,
             "service": ServiceTime.of_percentiles(p50 or 0.0, p95 or 0.0),
             "slots": sum(row.slots for row in rows),

@@ -41,6 +41,8 @@ class Member(Value):
     target: str
     tier: Tier
     region: str
+    namespace: str = ""
+    site: str = ""
     failure_domain: str
     base_url: str
     weight: int = Field(ge=1)
@@ -181,6 +183,8 @@ def _members(targets: Sequence[Target], typical: Request, slo: Slo, shares: Mapp
             target=row.name,
             tier=row.tier,
             region=row.region,
+            namespace=row.namespace,
+            site=row.site,
             failure_domain=row.failure_domain,
             base_url=row.base_url,
             weight=row.slots,

@@ -10,7 +10,7 @@ import anyio.to_thread
 from ai_platform_mcp.sandbox.life.world import USUAL, Conduct, Place
 from ai_platform_mcp.sandbox.prometheus.model import Matcher
 from ai_platform_mcp.sandbox.prometheus.platform import SeedNode, edge_specs
-from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, serving_specs
+from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, routed_id, serving_specs
 from ai_platform_mcp.sandbox.prometheus.tracks import SeriesSpec
 from ai_platform_mcp.sandbox.prometheus.world import MetricsWorld
 
@@ -22,7 +22,7 @@ LEAST_CLOUD = 0.05
 """Share of the demand that the cloud sees however large the fleet: clients that are near no site."""
 SCRAPE_SECONDS = 5
 """What is deployed here is scraped often: a newcomer looks at it right away."""
-ROUTED = "litellm_deployment_total_requests_total"
+SERVED = "http_server_request_duration_seconds_count"
 """The series that every served version has, wherever it answers: by it a restart learns what is measured."""
 READY = "kube_node_status_condition"
 CLOUD = ServedModel("", "", "", "", rps=DEMAND_RPS, latency_s=0.089, dollars_per_request=0.00006)
@@ -105,7 +105,7 @@ class WorldSignals:
     def _living(self) -> dict[tuple[Place, str], Answer | None]:
         """What is measured already, as the next step says again."""
         now = self._metrics.now_ms()
-        found = [dict(row) for row in self._metrics.series([Matcher("__name__", "=", ROUTED)], now, now)]
+        found = [dict(row) for row in self._metrics.series([Matcher("__name__", "=", SERVED)], now, now)]
         return {
             (
                 Place(
@@ -130,7 +130,7 @@ class WorldSignals:
     def _settle(self, answers: dict[tuple[Place, str], Answer | None]) -> None:
         now = self._metrics.now_ms()
         for place, version in self._measured.keys() - answers.keys():
-            for series in self._metrics.select(**_labels(place, version)):
+            for series in self._series(place, version):
                 self._metrics.stop(series, now)
         specs: list[SeriesSpec] = []
         for (place, version), answer in answers.items():
@@ -140,6 +140,17 @@ class WorldSignals:
         self._measured = answers
         self._settle_queues(now)
         self._settle_nodes(now)
+
+    def _series(self, place: Place, version: str) -> set[str]:
+        """What is exported of a served version: by its pods, and by the router before them, whose series name no version."""
+        at = {"node": place.node} if place.target == "edge" else {}
+        own = {"model": place.model, "target": place.target, "version": version}
+        routed = {"model_id": routed_id(place.model, version, place.namespace, place.target)}
+        fallen = {"requested_model": place.model, "model_id": "None"}
+        asked = (own, routed, fallen) if at else (own, routed)
+        return {
+            series for labels in asked for series in self._metrics.select(namespace=place.namespace, **labels, **at)
+        }
 
     def _exported(self, place: Place, version: str, answer: Answer, now: int) -> list[SeriesSpec]:
         rate, how = answer
@@ -189,8 +200,3 @@ class WorldSignals:
                 for series in self._metrics.select(name=READY, node=name, status=status):
                     self._metrics.change(series, now, level=level)
         self._ready_told = self._ready
-
-
-def _labels(place: Place, version: str) -> dict[str, str]:
-    labels = {"model": place.model, "namespace": place.namespace, "target": place.target, "version": version}
-    return {**labels, "node": place.node} if place.target == "edge" else labels

@@ -3,7 +3,8 @@
 The sandbox's controllers register what `serving_specs` answers when a model becomes ready and stop it when it goes.
 Names are those the released exporters expose, and OpenTelemetry's for what a pod's HTTP server sees
 (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/). Scrape configuration adds `namespace`, `team`, `model`,
-`version` and `target`, and at the edge `node`, `site` and `region`.
+`version` and `target`, and at the edge `node`, `site` and `region`. A LiteLLM proxy serves many models, so that scrape
+configuration can add no more to its series than where it runs itself.
 """
 
 from __future__ import annotations
@@ -223,44 +224,86 @@ def _endpoint_picker(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
     ]
 
 
+def routed_id(model: str, version: str, namespace: str, target: Literal["cloud", "edge"]) -> str:
+    """What the router calls a served version, as its configuration says and its metrics carry: ``model_id``."""
+    group, name = (model, f"edge-{namespace}") if target == "edge" else (f"{model}-cloud", f"{namespace}/{model}")
+    return f"{model}/{target}/{namespace}//{group}/{name}-v{version}"
+
+
 def _litellm(served: ServedModel, start_ms: int) -> list[SeriesSpec]:
-    place = served.node or f"{served.model}.{served.namespace}.svc"
-    labels = {
-        **identity(served),
+    """What the proxy before a served version counts, with the labels of release 1.106; at the edge each node has one."""
+    where = {"node": served.node, "site": served.site, "region": served.region}
+    scraped = {
+        "namespace": served.namespace,
+        "team": served.team,
         "job": "litellm",
-        "instance": "litellm-proxy:4000",
-        "requested_model": served.model,
-        "litellm_model_name": f"openai/{served.model}",
-        "model_id": f"{hash64(served.model, served.version, served.target, served.node):016x}",
-        "api_provider": "openai",
-        "api_base": f"http://{place}/v1",
+        "instance": f"litellm-{served.node or 'proxy'}:4000",
+        **{name: value for name, value in where.items() if value},
     }
-    make = _Maker(labels, start_ms)
+    group = served.model if served.target == "edge" else f"{served.model}-cloud"
+    deployment_id = routed_id(served.model, served.version, served.namespace, served.target)
+    named = {**scraped, "model_id": deployment_id, "api_provider": "openai"}
+    specs = [*_deployment(served, group, named, start_ms), *_answers(served, group, named, start_ms)]
+    if not served.fallback_share:
+        return specs
+    fell = {**scraped, **_CALLER, **_SERVER_ERROR, "requested_model": group, "model_id": "None"}
+    make = _Maker({**fell, "fallback_model": f"{served.model}-cloud"}, start_ms)
+    spilled, metric = served.rps * served.fallback_share, "litellm_deployment_{}_fallbacks_total"
+    return [
+        *specs,
+        make.counter(metric.format("successful"), spilled, "Requests a fallback answered"),
+        make.counter(metric.format("failed"), spilled / 100, "Fallbacks that failed too"),
+    ]
+
+
+_CALLER = {
+    "hashed_api_key": "litellm_proxy_master_key",
+    "api_key_alias": "None",
+    "team_alias": "None",
+    # the scrape's own team stands in the label of that name: what LiteLLM says there is moved aside
+    "exported_team": "None",
+}
+_AGENT = {"client_ip": "10.0.0.7", "user_agent": "openai-python"}
+_PERSON = {"end_user": "None", "user": "default_user_id", "org_id": "None", "org_alias": "None"}
+_SERVER_ERROR = {"exception_status": "500", "exception_class": "Openai.InternalServerError"}
+
+
+def _deployment(served: ServedModel, group: str, named: Mapping[str, str], start_ms: int) -> list[SeriesSpec]:
+    """How a deployment was asked and did."""
+    suffix = "-edge" if served.target == "edge" else ""
+    base = f"http://{served.model}{suffix}.{served.namespace}.svc:8080/v1"
+    at = {**named, "api_base": base, "litellm_model_name": served.model}
+    asked = {**at, **_CALLER, **_AGENT, "model_group": group, "requested_model": group}
     failing = served.rps * served.error_share
-    overhead = 1.04
-    fallback = f"{served.model}-cloud"
-    spilled = served.rps * served.fallback_share
     # The breaker opens when failures come in a row: rare while few fail, and often when many do.
     cooled = failing * min(1.0, served.error_share * 4) / 10
     state = 2.0 if served.error_share >= 0.5 else 1.0 if served.error_share >= 0.05 else 0.0
-    deployment = "litellm_deployment"
+    make, name = _Maker(asked, start_ms), "litellm_deployment"
+    failed = _Maker({**asked, **_SERVER_ERROR}, start_ms)
+    opened = _Maker({**at, "exception_status": "500"}, start_ms)
     return [
-        make.counter(f"{deployment}_total_requests_total", served.rps, "Requests per deployment"),
-        make.counter(f"{deployment}_success_responses_total", served.rps - failing, "Successful responses"),
-        make.counter(f"{deployment}_failure_responses_total", failing, "Failed responses", exception_status="500"),
-        make.counter(f"{deployment}_cooled_down_total", cooled, "Times it was cooled down", exception_status="500"),
-        make.counter(
-            f"{deployment}_successful_fallbacks_total", spilled, "Requests a fallback answered", fallback_model=fallback
+        make.counter(f"{name}_total_requests_total", served.rps, "Requests per deployment"),
+        make.counter(f"{name}_success_responses_total", served.rps - failing, "Successful responses"),
+        failed.counter(f"{name}_failure_responses_total", failing, "Failed responses"),
+        opened.counter(f"{name}_cooled_down_total", cooled, "Times it was cooled down"),
+        _Maker(at, start_ms).gauge(
+            f"{name}_state", "0 healthy, 1 partial, 2 complete outage", {"level": state}, whole=True
         ),
-        make.counter(
-            f"{deployment}_failed_fallbacks_total", spilled / 100, "Fallbacks that failed too", fallback_model=fallback
+    ]
+
+
+def _answers(served: ServedModel, group: str, named: Mapping[str, str], start_ms: int) -> list[SeriesSpec]:
+    """How long its answers took, and what was booked for them."""
+    answered = {**named, **_CALLER, **_PERSON, "model": served.model, "requested_model": group, "service_tier": "None"}
+    timed = _Maker({**answered, "model_group": group}, start_ms)
+    spent = _Maker({**answered, **_AGENT, "user_email": "None"}, start_ms)
+    good, dollars = served.rps * (1 - served.error_share), served.rps * served.dollars_per_request
+    # the router's total has its own overhead in it
+    api, total = ("litellm_llm_api_latency_metric", 1.0), ("litellm_request_total_latency_metric", 1.04)
+    return [
+        *(
+            timed.histogram(name, good, served.latency_s * longer, "Latency of requests")
+            for name, longer in (api, total)
         ),
-        make.counter(
-            "litellm_spend_metric_total", served.rps * served.dollars_per_request, "Dollars spent", integral=False
-        ),
-        make.histogram("litellm_llm_api_latency_metric", served.rps, served.latency_s, "Latency of the model's API"),
-        make.histogram(
-            "litellm_request_total_latency_metric", served.rps, served.latency_s * overhead, "Latency of the request"
-        ),
-        make.gauge(f"{deployment}_state", "0 healthy, 1 partial, 2 complete outage", {"level": state}, whole=True),
+        spent.counter("litellm_spend_metric_total", dollars, "Dollars spent", integral=False),
     ]
