@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_platform_mcp.domain.fleet import Member, fleet_facts, minimum_healthy, site_rules
-from ai_platform_mcp.domain.waves import describe, plan_waves, wave_share
+from ai_platform_mcp.domain.waves import describe, plan_waves, tolerated_failures, usual_canary, wave_share
 
 
 @st.composite
@@ -53,6 +53,20 @@ def test_a_fleet_of_47_gets_a_small_canary_and_growing_waves_over_all_regions():
     second = {row.region for row in members if row.site in waves[2].sites}
     assert second == set(regions)
     assert describe(waves, members).startswith("canary (1 site, 3 nodes), wave-1")
+
+
+def test_a_large_fleet_gets_a_canary_of_about_twenty_nodes_and_tolerates_one_failure_in_a_hundred():
+    sizes = (1, 47, 200, 1000, 10_000)
+    assert [(usual_canary(size), tolerated_failures(size)) for size in sizes] == [
+        (10, 1),
+        (10, 1),
+        (10, 2),
+        (2, 10),
+        (1, 100),
+    ]
+    members = [Member(node=f"n{i}", site=f"s{i // 4}", region=f"r{i % 3}", online=True) for i in range(1000)]
+    waves = plan_waves(members, usual_canary(1000))
+    assert [len(wave.sites) * 4 for wave in waves] == [20, 40, 120, 360, 460]
 
 
 def test_no_canary_means_one_wave():

@@ -16,6 +16,30 @@ GROWTH = 3
 """Each wave after the canary reaches this many times the share reached before it: 10, 30, 90, 100 %."""
 
 
+CANARY_PERCENT, CANARY_NODES = 10, 20
+"""What a canary takes of a fleet where nobody says: so much of it, but no more nodes than are needed to see what is wrong."""
+TOLERATED_PERCENT = 1
+"""Share of the members that may fail beyond the canary before a release counts as bad."""
+
+
+def tolerated_failures(members: int) -> int:
+    """Return how many members may fail beyond the canary: one in a hundred, at least one.
+
+    In every large fleet some nodes are broken for whatever is new: a full disk, a driver that does not fit. A fixed number that
+    is right for fifty nodes takes a good release back from a thousand.
+    """
+    return max(1, members * TOLERATED_PERCENT // 100)
+
+
+def usual_canary(members: int) -> int:
+    """Return the share of a fleet, in percent, that a canary takes where nobody says.
+
+    None of a canary's nodes may fail. With a tenth of a thousand nodes, a fleet in which one of 250 is broken for whatever is
+    new would take back a third of all good releases; twenty nodes show a bad one as well.
+    """
+    return max(1, min(CANARY_PERCENT, CANARY_NODES * 100 // max(1, members)))
+
+
 class Wave(Value):
     """Sites that change together. In a canary wave one failure is too many."""
 

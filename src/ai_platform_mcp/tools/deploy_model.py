@@ -19,6 +19,7 @@ from ai_platform_mcp.domain.namespaces import Environment
 from ai_platform_mcp.domain.objects import labels_of, ref_of
 from ai_platform_mcp.domain.targets import Choice, Side, choose_targets
 from ai_platform_mcp.domain.versions import PRODUCTION_ALIAS
+from ai_platform_mcp.domain.waves import usual_canary
 from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests.common import Origin
 from ai_platform_mcp.tools._accelerators import Placed
@@ -31,9 +32,6 @@ from ai_platform_mcp.tools._reading import Place, inventory_evidence
 from ai_platform_mcp.tools._rollout import EdgePart, Fleet, edge_part, read_fleet
 from ai_platform_mcp.tools._signals import p95_ms
 from ai_platform_mcp.tools._sizing import cost_of
-
-EDGE_CANARY_PERCENT = 10
-"""Share of the edge nodes in the first wave where the call does not say: devices are far away in every environment."""
 
 
 class DeployModelParams(WriteParams):
@@ -193,7 +191,7 @@ async def _edge(world: _World, readers: Readers) -> EdgePart:
         world.edge.where,
         world.chosen,
         world.fleet,
-        percent=EDGE_CANARY_PERCENT if asked is None else asked,
+        percent=usual_canary(len(world.fleet.members)) if asked is None else asked,
         runtime=world.params.runtime,
         force=world.params.force,
         can=world.edge.can,
