@@ -25,7 +25,7 @@ from ai_platform_mcp.domain.fleet import (
 from ai_platform_mcp.domain.objects import metadata_of, preconditions, section, whole
 from ai_platform_mcp.domain.rollout.state import OVER, PASSED
 from ai_platform_mcp.domain.targets import allowed_region
-from ai_platform_mcp.domain.waves import Wave, describe, plan_waves
+from ai_platform_mcp.domain.waves import TOLERATED_PERCENT, Wave, describe, plan_waves, tolerated_failures
 from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, label_value, object_name
 from ai_platform_mcp.manifests.routing import zonal_service
@@ -160,6 +160,7 @@ async def edge_part(
         golden_inputs=golden,
         analysis=analysis.manifest() if analysis else None,
         stage=release.fetchable,
+        max_failures=tolerated_failures(len(fleet.members)),
         min_memory_mib=chosen.shape.size_mib or None,
     )
     live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)
@@ -181,6 +182,7 @@ async def edge_part(
         analysis=analysis.facts() if analysis else None,
         reasons=(
             f"Waves: {describe(waves, fleet.members)}; {SOAK_SECONDS[where.environment]} s of health between them.",
+            *_tolerance(waves, fleet),
             *_proofs(golden, analysis),
             why,
         ),
@@ -235,6 +237,15 @@ def _unproven(
         )
         found.append(Risk(severity="info", text=f"A wave passes without analysis ({why}): its health has to do."))
     return tuple(found)
+
+
+def _tolerance(waves: Sequence[Wave], fleet: Fleet) -> tuple[str, ...]:
+    """Tell how many nodes may fail, where that is more than the one of a small fleet."""
+    allowed = tolerated_failures(len(fleet.members))
+    if allowed == 1:
+        return ()
+    beyond = " beyond the canary, where none may" if waves[0].canary else ""
+    return (f"Up to {allowed} nodes ({TOLERATED_PERCENT} %) may fail{beyond}: some of a large fleet always do.",)
 
 
 def _waves(count: int) -> str:
