@@ -133,14 +133,9 @@ class Looker:
         rollout, before = asked.rollout_of(live, generation, self._speed), asked.progress_of(live)
         fresh = before.observed != rollout.observed
         nodes, places = self._sight.members(live, views.nodes)
-        names, superseded = self._mine(live, before.phase, generation, nodes, views)
+        mine, superseded = self._mine(live, before.phase, generation, nodes, views)
         if not fresh and before.phase in OVER and (before.phase != "Succeeded" or superseded):
             return UNHURRIED
-        mine = (
-            nodes
-            if superseded or len(names) == len(nodes)
-            else [node for node in nodes if metadata_of(node)["name"] in names]
-        )
         requires = section(live, "spec", "requires")
         seen = self._sight.nodes_seen(rollout, asked.release_of(live), requires, mine, views.pods)
         config = self._caches.sites.get(SITES_NAMESPACE, SITES_CONFIG_MAP)
@@ -163,8 +158,8 @@ class Looker:
 
     def _mine(
         self, live: type_json, phase: str, generation: int, nodes: Sequence[type_json], views: Views
-    ) -> tuple[frozenset[str], bool]:
-        """Return the rollout's own nodes, by name, and whether newer ones have taken over all of them."""
+    ) -> tuple[Sequence[type_json], bool]:
+        """Return the rollout's own nodes, and whether newer ones took over all of them: it is judged by all of them then."""
         rivals = [
             succession.Rival(
                 generation=succession.generation_of(row),
@@ -174,7 +169,10 @@ class Looker:
             for row in views.rollouts
             if metadata_of(row)["uid"] != metadata_of(live)["uid"] and succession.generation_of(row) > generation
         ]
-        return succession.mine(phase, generation, _names(nodes), rivals)
+        if not rivals:
+            return nodes, False
+        names, superseded = succession.mine(phase, generation, _names(nodes), rivals)
+        return [node for node in nodes if superseded or metadata_of(node)["name"] in names], superseded
 
     async def _carried_out(
         self,
@@ -189,7 +187,7 @@ class Looker:
         }
         for write in self._builder.writes(manifests, there):
             await self._sent(write, self._caches.daemon_sets)
-        by_name = {str(metadata_of(node)["name"]): node for node in nodes}
+        by_name = {str(metadata_of(node)["name"]): node for node in nodes} if decided.patches else {}
         writes = [carry_out.node_write(rollout.model, patch, by_name[patch.node]) for patch in decided.patches]
         await self._each([write for write in writes if write is not None])
 
