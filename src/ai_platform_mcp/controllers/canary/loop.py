@@ -20,7 +20,7 @@ from ai_platform_mcp.controllers.canary.look import Looker, waits_for
 from ai_platform_mcp.controllers.edge.caches import key_of
 from ai_platform_mcp.controllers.edge.ports import Api, Feeds
 from ai_platform_mcp.controllers.metrics import Looks
-from ai_platform_mcp.controllers.turns import looked
+from ai_platform_mcp.controllers.turns import Rounds, looked
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.domain.objects import metadata_of
 
@@ -71,18 +71,12 @@ class CanaryController:
         self._namespace = namespace
         self._analyst = Analyst(counts, now, self._changed)
         self._looker = Looker(api, self.caches, now, self._analyst, speed)
-        self._due: dict[str, float] = {}
-        self._wake = anyio.Event()
+        self._rounds = Rounds(lambda: GATHER, IDLE)
         self._idle_since: float | None = time.monotonic()
 
     def _changed(self, namespace: str) -> None:
         """Note that something changed in a namespace."""
-        soon = time.monotonic() + GATHER
-        for live in self._open():
-            if metadata_of(live)["namespace"] == namespace:
-                key = key_of(live)
-                self._due[key] = min(soon, self._due.get(key, soon))
-        self._wake.set()
+        self._rounds.changed(key_of(live) for live in self._open() if metadata_of(live)["namespace"] == namespace)
 
     def _open(self) -> list[type_json]:
         return [
@@ -103,7 +97,7 @@ class CanaryController:
                     await self._looks(lambda: feeds.current() and leads())
                 elif not feeds.current():
                     self._tell_idle(feeds)
-                await self._rest(looking=looking)
+                await self._rounds.rest(looking=looking)
 
     def _tell_idle(self, feeds: ToldFeeds) -> None:
         """Say once why nothing moves, where that lasts."""
@@ -112,25 +106,10 @@ class CanaryController:
         self._idle_since = None
         _log.warning("cloud canaries are not looked after: %s", feeds.problem() or "not read yet")
 
-    async def _rest(self, *, looking: bool) -> None:
-        """Wait for an event, for what is due, or for a second: the lease and the feeds are asked again then."""
-        due = min(self._due.values(), default=float("inf")) - time.monotonic() if looking else IDLE
-        if 0 < due <= GATHER:
-            await anyio.sleep(due)
-            return
-        with anyio.move_on_after(max(0.05, min(IDLE, due))):
-            self._wake = anyio.Event()
-            await self._wake.wait()
-
     async def _looks(self, may: Callable[[], bool]) -> None:
         rollouts = {key_of(row): row for row in self._open()}
-        self._due = {key: self._due.get(key, 0.0) for key in rollouts}
-        for key in sorted(name for name, due in self._due.items() if due <= time.monotonic()):
-            if not may():
-                return
-            self._due[key] = float("inf")  # what changes during the look is due again after it
-            again = time.monotonic() + await self._looked(key, rollouts[key])
-            self._due[key] = min(self._due[key], again)
 
-    async def _looked(self, key: str, live: type_json) -> float:
-        return await looked(lambda: self._looker.look(live), key.replace("\0", "/"), self.looks)
+        async def look(key: str) -> float:
+            return await looked(lambda: self._looker.look(rollouts[key]), key.replace("\0", "/"), self.looks)
+
+        await self._rounds.turn(rollouts, look, may)

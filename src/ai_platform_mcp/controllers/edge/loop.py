@@ -18,7 +18,7 @@ from ai_platform_mcp.controllers.edge.lease import Election
 from ai_platform_mcp.controllers.edge.look import Looker
 from ai_platform_mcp.controllers.edge.ports import Api, Feeds
 from ai_platform_mcp.controllers.metrics import Looks
-from ai_platform_mcp.controllers.turns import AFTER_PROBLEM, looked
+from ai_platform_mcp.controllers.turns import AFTER_PROBLEM, Rounds, looked
 from ai_platform_mcp.core.errors import CapabilityMissing, NotFound
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.manifests.common import minor_of
@@ -75,24 +75,19 @@ class Controller:
         self._namespace = namespace
         self._pause_image = pause_image
         self._image = image
-        self._idle = idle
         self._minor = 0
         self._parts: dict[str, tuple[float, Parts | None]] = {}
         self._analyst = Analyst(counts, now, self._changed)
         self._stored: tuple[float, type_json | None] = 0.0, None
         self._looker = Looker(api, self.caches, self._building, now, self._turn, self._analyst, speed)
-        self._due: dict[str, float] = {}
-        self._wake = anyio.Event()
+        self._rounds = Rounds(self._gather, idle)
 
     def _turn(self) -> None:
         self.beat = time.monotonic()
 
     def _changed(self, model: str) -> None:
         """Note that something changed for a model, or with an empty name for every one of them."""
-        soon = time.monotonic() + self._gather()
-        for name in [model] if model else list(self._due):
-            self._due[name] = min(soon, self._due.get(name, soon))
-        self._wake.set()
+        self._rounds.changed([model] if model else self._rounds.names)
 
     def _gather(self) -> float:
         return min(LONGEST_GATHER, GATHER + PER_NODE * len(self.caches.nodes))
@@ -113,29 +108,13 @@ class Controller:
                 self.looking = feeds.current() and (election is None or election.leads)
                 if self.looking:
                     await self._looks(lambda: feeds.current() and (election is None or election.leads))
-                await self._rest()
-
-    async def _rest(self) -> None:
-        """Wait for an event, for what is due, or until the lease and the feeds are to be asked again."""
-        due = min(self._due.values(), default=float("inf")) - time.monotonic() if self.looking else self._idle
-        with anyio.move_on_after(max(0.02, min(self._idle, due))):
-            if not self.looking or due > self._gather():
-                self._wake = anyio.Event()
-                await self._wake.wait()
-            else:
-                await anyio.sleep(max(0.0, due))
+                await self._rounds.rest(looking=self.looking)
 
     async def _looks(self, may: Callable[[], bool]) -> None:
+        """Look at the models that have rollouts, and at those that had until nothing is left to do for them."""
         models = self._looker.models(self._namespace)
-        self._due = {model: self._due.get(model, 0.0) for model in models | self._due.keys()}
-        for model in sorted(name for name, due in self._due.items() if due <= time.monotonic()):
-            if not may():
-                return
-            self._due[model] = float("inf")  # what changes during the look is due again after it
-            again = time.monotonic() + await self._looked(model)
-            self._due[model] = min(self._due[model], again)
-            if model not in models and self._due[model] > time.monotonic() + AFTER_PROBLEM:
-                del self._due[model]
+        await self._rounds.turn(models | self._rounds.names, self._looked, may)
+        self._rounds.forget(self._rounds.names - models, AFTER_PROBLEM)
 
     async def _looked(self, model: str) -> float:
         return await looked(lambda: self._looker.look(model, self._namespace), f"model {model}", self.looks)
