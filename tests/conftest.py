@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from real_report import register
+from support import warm
 from support.world import World, running_world
 
 # pytest rewrites the modules of every package that brings a plugin. Imported late, in the middle of a test with threads, that
@@ -31,6 +32,10 @@ each, within the suite's time. New ones are sought with ``pytest -m hypothesis -
 
 def pytest_configure(config: pytest.Config) -> None:
     register(config)
+
+
+def pytest_unconfigure() -> None:
+    warm.end()
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
+from support import warm
 from support.serving import COMMAND, META, raw_server
 from support.world import World
 
@@ -49,7 +50,7 @@ def everything_down(world: World, folder: Path) -> Path:
 async def test_a_ping_is_answered_while_a_backend_hangs(world: World, tmp_path: Path):
     with hanging() as url:
         config = world.platform_file(tmp_path, prometheus={"url": url})
-        async with raw_server(COMMAND, "serve", "--config", str(config)) as server:
+        async with raw_server(*warm.command("serve", "--config", str(config))) as server:
             await server.handshake()
             await server.send("tools/call", 1, name="query_metrics", arguments={"signal": "rps"})
             await server.send("ping", 2)
@@ -61,7 +62,7 @@ async def test_a_ping_is_answered_while_a_backend_hangs(world: World, tmp_path: 
 async def test_the_list_is_answered_in_the_newer_era_while_a_backend_hangs(world: World, tmp_path: Path):
     with hanging() as url:
         config = world.platform_file(tmp_path, prometheus={"url": url})
-        async with raw_server(COMMAND, "serve", "--config", str(config)) as server:
+        async with raw_server(*warm.command("serve", "--config", str(config))) as server:
             await server.send("tools/call", 1, name="query_metrics", arguments={"signal": "rps"}, _meta=META)
             await server.send("tools/list", 2, _meta=META)
             assert (await server.receive())["id"] == 2
@@ -79,7 +80,7 @@ async def test_with_every_backend_down_the_list_works_and_a_call_fails_as_a_tool
     world: World, tmp_path: Path, tool: str, arguments: dict[str, Any]
 ):
     config = everything_down(world, tmp_path)
-    async with raw_server(COMMAND, "serve", "--config", str(config)) as server:
+    async with raw_server(*warm.command("serve", "--config", str(config))) as server:
         await server.handshake()
         await server.send("tools/list", 1)
         assert len((await server.answer(1))["result"]["tools"]) >= 9

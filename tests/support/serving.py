@@ -17,6 +17,8 @@ import anyio
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
+from support import warm
+
 COMMAND = str(Path(sys.executable).with_name("ai-platform-mcp"))
 MODERN = "2026-07-28"
 META = {
@@ -28,7 +30,8 @@ META = {
 
 def stdio(platform_file: Path, *flags: str) -> StdioServerParameters:
     """How a client starts the server over this platform file."""
-    return StdioServerParameters(command=COMMAND, args=["serve", "--config", str(platform_file), *flags])
+    program, *arguments = warm.command("serve", "--config", str(platform_file), *flags)
+    return StdioServerParameters(command=program, args=arguments)
 
 
 @dataclass
@@ -47,7 +50,7 @@ class Http:
 def http_server(platform_file: Path, *flags: str) -> Iterator[Http]:
     """Start the server on a free port of loopback, and end it."""
     process = subprocess.Popen(
-        [COMMAND, "serve", "--config", str(platform_file), "--http", "127.0.0.1:0", *flags],
+        warm.command("serve", "--config", str(platform_file), "--http", "127.0.0.1:0", *flags),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -206,15 +206,15 @@ async def test_appending_costs_the_same_however_long_the_chain(tmp_path: Path) -
     sqlalchemy_event.listen(Engine, "connect", watch)
     try:
         costs: list[int] = []
-        for number in range(2000):
+        for number in range(500):
             steps = 0
             await journal.append_audit(event(request_id=f"req-{number}"))
             costs.append(steps)
     finally:
         sqlalchemy_event.remove(Engine, "connect", watch)
-    early, late = sum(costs[100:200]), sum(costs[1900:2000])
+    early, late = sum(costs[50:100]), sum(costs[450:500])
     assert 0 < late <= early * 1.3
-    assert (await journal.verify_audit()).rows == 2000
+    assert (await journal.verify_audit()).rows == 500
     journal.close()
 
 
