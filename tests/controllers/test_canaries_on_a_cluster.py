@@ -57,6 +57,7 @@ SCENARIOS = {
     "unmeasured": Scenario(bad=None, spec={"analysis": ERRORS}),
     "late": Scenario("Standard", never_ready=True, spec={"progressDeadlineSeconds": 1}),
     "topped": Scenario(spec={"steps": [{"percent": 10, "holdSeconds": 600}]}),
+    "followed": Scenario(spec={"steps": [{"percent": 10, "holdSeconds": 600}]}),
     "kept": Scenario(marks={f"{FLUX}/name": "apps", f"{FLUX}/namespace": "flux-system"}),
 }
 """All of them go on side by side."""
@@ -94,10 +95,10 @@ class Cloud:
             self.server.apply(f"{self.actor.path}/{name}", second, "ai-platform-mcp")
             self.roll(name, **row.spec)
 
-    def _second(self, name: str, mode: str, percent: int, marks: Json) -> Json:
+    def _second(self, name: str, mode: str, percent: int, marks: Json, version: str = "2") -> Json:
         if mode == "Knative":
-            fresh = predictor_of("2", minReplicas=4, maxReplicas=8, canaryTrafficPercent=percent)
-            found = self.manifest(name, mode, "2", {"predictor": fresh})
+            fresh = predictor_of(version, minReplicas=4, maxReplicas=8, canaryTrafficPercent=percent)
+            found = self.manifest(name, mode, version, {"predictor": fresh})
         else:
             beside = predictor_of("2", name="canary-v2", minReplicas=1)
             beside["model"]["name"] = "kserve-container"
@@ -117,18 +118,25 @@ class Cloud:
         meta = {"name": name, "namespace": NAMESPACE, "labels": labels, "annotations": notes}
         return {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": meta, "spec": spec}
 
+    def follow(self, name: str) -> str:
+        """Deploy version 3 over version 2, as plans do: without a share, and with a rollout of its own."""
+        third = self._second(name, "Knative", 0, {}, "3")
+        self.server.apply(f"{self.actor.path}/{name}", third, "ai-platform-mcp")
+        return self.roll(name, f"{name}-3", version="3")
+
     def ready_answers(self, name: str) -> dict[str, int]:
         try:
             return self.actor.models[name].answers()
         except (KeyError, IndexError):
             return {}
 
-    def roll(self, name: str, **spec: Any) -> str:
-        stable = copy.deepcopy(self.manifest(name, "", "1", {"predictor": STABLE_PREDICTOR})["spec"]["predictor"])
+    def roll(self, service: str, name: str = "", **spec: Any) -> str:
+        name = name or service
+        stable = copy.deepcopy(self.manifest(service, "", "1", {"predictor": STABLE_PREDICTOR})["spec"]["predictor"])
         fields = {
-            "model": name,
+            "model": service,
             "version": "2",
-            "inferenceService": name,
+            "inferenceService": service,
             "stable": {"version": "1", "predictor": stable},
             "steps": [{"percent": share, "holdSeconds": 0} for share in (10, 50, 100)],
             "progressDeadlineSeconds": 60,
@@ -253,6 +261,21 @@ def test_another_version_on_top_is_left_alone(cloud: Cloud):
     cloud.server.merge(f"{cloud.actor.path}/topped", {"metadata": {"labels": {VERSION: "3"}}})
     assert cloud.ends("topped", "Stopped")["reason"] == "superseded"
     assert cloud.read("topped")["spec"]["predictor"]["canaryTrafficPercent"] == 10
+
+
+def test_what_supersedes_a_canary_takes_its_traffic_at_once_and_comes_up_alone(cloud: Cloud):
+    until(lambda: cloud.status("followed").get("revision"), "its share flows")
+    newest = cloud.follow("followed")
+    told = len(cloud.actor.shares["followed"]) + 1  # one look of the actor's may have begun before
+    cloud.ends(newest, "Succeeded")
+    assert cloud.ends("followed", "Stopped")["reason"] == "superseded"
+    assert set(cloud.actor.shares["followed"][told:]) == {0}
+    until(lambda: cloud.ready_answers("followed") == {"3": 100}, "it answers alone")
+    live = cloud.read("followed")
+    assert live["spec"]["predictor"]["model"]["storageUri"] == "oci://3"
+    assert {row["manager"] for row in live["metadata"]["managedFields"] if not row.get("subresource")} == {
+        "ai-platform-mcp"
+    }
 
 
 def test_what_a_gitops_tool_keeps_is_left_to_it(cloud: Cloud):
