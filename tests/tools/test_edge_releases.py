@@ -43,9 +43,17 @@ class Empty:
         return Page(items=({"metadata": {"name": "r"}, "spec": {}},))
 
 
+class Clock:
+    """Stands still."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
 @dataclass
 class Cluster:
     clusters: Empty
+    clock: Clock
 
 
 def version(number: str, source: str = "oci://r.example/m@sha256:", **tags: str) -> VersionRow:
@@ -54,8 +62,9 @@ def version(number: str, source: str = "oci://r.example/m@sha256:", **tags: str)
     return VersionRow(model="m", version=number, created=NOW, source=pinned, run_id=None, status="READY", tags=tags)
 
 
-def rollout(number: str, phase: str, generation: int) -> dict[str, Any]:
+def rollout(number: str, phase: str, generation: int, *sites: str) -> dict[str, Any]:
     spec = {
+        "sites": list(sites),
         "version": number,
         "digest": f"sha256:{number * 64}",
         "storageUri": f"oci://r.example/m:{number}",
@@ -77,7 +86,7 @@ async def planned(
     space = NamespaceRow(name="vision", team="vision", environment=environment)
     where = Place(cluster=ClusterInfo(name="c1"), namespace=space, environment=environment, team="vision")
     fleet = Fleet(everyone=members, members=members, rollouts=rollouts)
-    readers = cast("Readers", Cluster(Empty()))
+    readers = cast("Readers", Cluster(Empty(), Clock()))
     origin = Origin(model="m", version=row.version, operation="op-1")
     return await edge_part(readers, where, chosen, fleet, percent=25, runtime="r", force=False, can=CAN, origin=origin)
 
@@ -164,3 +173,20 @@ async def test_an_artifact_is_fetched_ahead_and_a_node_must_hold_its_weights():
     assert artifact["stage"] is True and artifact["requires"] == {"memory": "900Mi"}
     bucket = spec_of(await planned(version("2", source="s3://models/m/2")))
     assert bucket["stage"] is False and "requires" not in bucket
+
+
+@pytest.mark.parametrize(
+    ("sites", "taken_up", "then"),
+    [
+        ((), True, None),
+        (("s0", "s1", "s2", "s3", "s9"), True, ["s0", "s1", "s2", "s3", "s9"]),
+        (("s0", "s1"), False, ["s0", "s1", "s2", "s3"]),
+    ],
+)
+async def test_the_same_release_is_taken_up_where_it_has_the_sites_and_rolled_out_anew_where_it_has_not(
+    sites: tuple[str, ...], taken_up: bool, then: list[str] | None
+):
+    part = await planned(version("2"), "dev", rollout("2", "Succeeded", 3, *sites))
+    assert (part.steps[0].manifest["metadata"]["name"] == "m-2") is taken_up
+    assert spec_of(part).get("sites") == then, "no site that has the release is left out of its rollout"
+    assert spec_of(part)["generationOf"] == (3 if taken_up else 4)

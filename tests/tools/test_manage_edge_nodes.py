@@ -51,6 +51,24 @@ async def test_a_plan_shows_each_sites_healthy_nodes_before_after_and_its_minimu
     assert answer.data["reasons"][0].startswith("1 of 47 edge nodes (3 %): us-south-1 5 → 4 healthy (minimum 3)")
 
 
+async def test_a_drain_warns_of_nothing_that_is_not_so(platform: Platform):
+    answer = await platform.call(
+        "manage_edge_nodes", action="drain", nodes=[await node_with(platform, owner="ReplicaSet")]
+    )
+    told = " ".join(risk["text"] for risk in answer.data.get("risks", ()))
+    assert "not-served" not in told and "takes over" not in told, told
+
+
+async def test_a_rollout_by_region_is_understood_as_people_write_it_and_shows_whom_it_touches(platform: Platform):
+    answer = await platform.call(
+        "manage_edge_nodes", action="rollout", model="vision-v2:2", region="US South", environment="dev"
+    )
+    assert answer.data["targets"][0]["region"] == "us-south"
+    told = " ".join(answer.data["reasons"])
+    assert "14 of 47 edge nodes (30 %): us-south-1 5 of 5 healthy (minimum 3)" in told
+    assert answer.data["decision"]["approvals"][0]["reason"] in answer.text, "who has to agree, and why"
+
+
 async def test_a_site_never_goes_below_its_minimum(platform: Platform):
     answer = await platform.call("manage_edge_nodes", action="drain", site="us-south-1")
     assert answer.data["status"] == "denied"
@@ -93,7 +111,9 @@ async def test_labels_of_the_cluster_and_of_the_platform_are_refused(platform: P
         ({"action": "pause"}, InvalidInput, "Which rollout"),
         ({"action": "pause", "model": "never-rolled-out"}, NotFound, "no such rollout"),
         ({"action": "status", "model": "never-rolled-out"}, NotFound, "no such rollout"),
-        ({"action": "status", "site": "nowhere"}, NotFound, "No edge node fits"),
+        ({"action": "status", "site": "nowhere"}, NotFound, "No edge node is in site nowhere"),
+        ({"action": "cordon", "site": "us-south-1", "region": "us-east"}, NotFound, "fits everything"),
+        ({"action": "rollout", "model": "vision-v2:2", "region": "mars"}, NotFound, "in region mars"),
         ({"action": "uncordon", "nodes": ["edge-us-south-1-01"], "reason": "health"}, InvalidInput, "takes no reason"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",

@@ -37,7 +37,10 @@ def touched(before: Any, after: Any, fields: type_json, path: Path = ()) -> Iter
     children = {key: cast("type_json", child) for key, child in fields.items() if key != "."}
     if not children:
         gone = before is not None and after is None
-        if gone if "." in fields else before != after:
+        filled = before == {} and isinstance(
+            after, dict
+        )  # whoever wrote an empty map holds nothing of what is put into it
+        if gone if "." in fields else before != after and not filled:
             yield path
         return
     for key, child in children.items():

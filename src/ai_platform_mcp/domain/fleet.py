@@ -33,6 +33,20 @@ class SiteRule(Value):
     maintenance_window_utc: str = ""
 
 
+def spelled(asked: str, known: Iterable[str]) -> str:
+    """Return the known site or region that is meant by a name, whatever its case, with blanks or underscores for hyphens.
+
+    What is spelled exactly so comes first; what nothing or more than one thing is meant by stays as it is.
+    """
+    names = set(known)
+    alike = [name for name in names if _folded(name) == _folded(asked)]
+    return alike[0] if asked not in names and len(alike) == 1 else asked
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold().replace(" ", "-").replace("_", "-")
+
+
 def members_of(
     inventory: Inventory, sites: Sequence[str] = (), regions: Sequence[str] = (), accelerator: str = ""
 ) -> tuple[Member, ...]:
@@ -85,6 +99,7 @@ def fleet_facts(
     rules: Mapping[str, SiteRule],
     *,
     taken_away: Iterable[str] = (),
+    brought_back: Iterable[str] = (),
     evicted: Mapping[str, int] | None = None,
 ) -> FleetFacts:
     """Return the facts policy judges a fleet change by.
@@ -94,12 +109,15 @@ def fleet_facts(
         affected: nodes that the plan touches.
         rules: what is known of sites.
         taken_away: nodes that will not be healthy afterwards (drained, cordoned).
+        brought_back: nodes that will be (uncordoned ones that report).
         evicted: pods to be evicted, by site.
     """
-    touched, gone = set(affected), set(taken_away)
+    touched, gone, back = set(affected), set(taken_away), set(brought_back)
     affected_rows = [row for row in fleet if row.node in touched]
     sites = tuple(
-        _site(site, [row for row in fleet if row.site == site], rules.get(site), gone, (evicted or {}).get(site, 0))
+        _site(
+            site, [row for row in fleet if row.site == site], rules.get(site), gone, back, (evicted or {}).get(site, 0)
+        )
         for site in sorted({row.site for row in affected_rows})
     )
     return FleetFacts(
@@ -111,14 +129,16 @@ def fleet_facts(
     )
 
 
-def _site(site: str, rows: Sequence[Member], rule: SiteRule | None, gone: set[str], evicted: int) -> SiteFacts:
+def _site(
+    site: str, rows: Sequence[Member], rule: SiteRule | None, gone: set[str], back: set[str], evicted: int
+) -> SiteFacts:
     online = [row for row in rows if row.online]
     return SiteFacts(
         site=site,
         region=rows[0].region,
         members=len(rows),
         healthy_before=len(online),
-        healthy_after=sum(row.node not in gone for row in online),
+        healthy_after=sum(row.node not in gone and (row.online or row.node in back) for row in rows),
         minimum_healthy=minimum_healthy(len(rows), rule),
         pods_evicted=evicted,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ai_platform_mcp.core.errors import InvalidInput, NotFound
 from ai_platform_mcp.core.rows import NodeRow
+from ai_platform_mcp.domain.fleet import spelled
 
 OWN_DOMAINS = ("aiplatform.dev",)
 """Labels of these domains say who owns a node, which site it is in and which release it runs: rollouts move them, no one else."""
@@ -41,18 +42,18 @@ def select_nodes(
             f"{', '.join(cloud[:5])} is no edge node.", remedy="Cloud nodes are managed by their autoscaler."
         )
     terms = _terms(selector)
+    fleet = [row for row in rows if row.role == "edge"]
+    site, region = place(fleet, site=site, region=region)
     chosen = [
         row
-        for row in rows
-        if row.role == "edge"
-        and (not nodes or row.name in nodes)
+        for row in fleet
+        if (not nodes or row.name in nodes)
         and (not site or row.site == site)
         and (not region or row.region == region)
         and all(_holds(term, row.labels) for term in terms)
     ]
     if not chosen:
-        sites = ", ".join(sorted({row.site for row in rows if row.role == "edge" and row.site})) or "none"
-        raise NotFound("No edge node fits.", remedy=f"Sites: {sites}. Labels: inspect_platform kind=nodes name=<node>.")
+        raise _nothing_fits(fleet, nodes=nodes, site=site, region=region, selector=selector)
     homeless = [row.name for row in chosen if not row.site and not looking]
     if homeless:
         raise InvalidInput(
@@ -60,6 +61,42 @@ def select_nodes(
             remedy="Have an administrator label it edge.aiplatform.dev/site.",
         )
     return tuple(sorted(chosen, key=lambda row: row.name))
+
+
+def place(fleet: Sequence[NodeRow], *, site: str, region: str) -> tuple[str, str]:
+    """Return site and region as the fleet spells them.
+
+    Raises:
+        NotFound: the fleet has no such site or region.
+    """
+    found: list[str] = []
+    for what, asked, known in (
+        ("site", site, {row.site for row in fleet if row.site}),
+        ("region", region, {row.region for row in fleet if row.region}),
+    ):
+        name = spelled(asked, known)
+        if name and name not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise NotFound(f"No edge node is in {what} {name[:80]}.", remedy=f"{what.capitalize()}s: {names}.")
+        found.append(name)
+    return found[0], found[1]
+
+
+def _nothing_fits(fleet: Sequence[NodeRow], *, nodes: Sequence[str], site: str, region: str, selector: str) -> NotFound:
+    """Say which of the things that were asked for do not go together."""
+    elsewhere = sorted({row.region for row in fleet if row.site == site} - {region}) if site and region else []
+    if elsewhere:
+        cause = f"Site {site} is in region {', '.join(elsewhere)}, not in {region}."
+    elif nodes and (site or region):
+        where = ", ".join(f"{row.name} is in {row.site} ({row.region})" for row in fleet if row.name in nodes[:5])
+        cause = f"{where}."
+    else:
+        cause = f"No node there has the labels {selector}." if selector else "The fleet has no edge nodes."
+    return NotFound(
+        "No edge node fits everything that is asked for.",
+        cause=cause,
+        remedy="Leave one of them out. The labels of a node: inspect_platform kind=nodes name=<node>.",
+    )
 
 
 def _terms(selector: str) -> list[re.Match[str]]:

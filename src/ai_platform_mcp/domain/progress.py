@@ -18,6 +18,7 @@ DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 STABLE_VERSION = "aiplatform.dev/stable-version"
 """Annotation: which version keeps the rest of the traffic while a canary is under way."""
 MESSAGE_BUDGET = 160
+_UNSEEN = "Waits for the controller: a running `ai-platform-mcp controller`."
 
 State = Literal["queued", "running", "paused", "succeeded", "failed", "unknown"]
 
@@ -234,9 +235,12 @@ def _inferenceservice(live: type_json) -> Progress:
 
 def _edgerollout(live: type_json) -> Progress:
     status = section(live, "status")
-    phase = str(status.get("phase") or "Draft")
+    phase = str(status.get("phase"))
     total, healthy = whole(status.get("total")), whole(status.get("healthy"))
     failed, offline = whole(status.get("failed")), whole(status.get("offline"))
+    if not status.get("phase"):
+        held = section(live, "spec").get("paused") is True
+        return Progress(state="paused" if held else "queued", sentence=_UNSEEN)
     waves = rows(live, "spec", "waves")
     wave = min(whole(status.get("wave")) + 1, len(waves) or 1)
     counts = f"{healthy} of {total} nodes healthy on the release, {failed} failed, {offline} offline"
@@ -264,7 +268,7 @@ def _canaryrollout(live: type_json) -> Progress:
     status, spec = section(live, "status"), section(live, "spec")
     phase = str(status.get("phase") or "")
     if not phase:
-        return Progress(state="queued", sentence="Waits for the controller: a running `ai-platform-mcp controller`.")
+        return Progress(state="queued", sentence=_UNSEEN)
     state: State = {  # pyright: ignore[reportAssignmentType]  # values are States
         "Ready": "queued", "Running": "running", "Paused": "paused", "Promoting": "running", "Succeeded": "succeeded",
         "RollingBack": "running", "RolledBack": "failed", "Stopped": "failed",

@@ -16,6 +16,7 @@ from ai_platform_mcp.core.plan import ClusterStep, Patch, Risk, Submit
 from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.core.rows import Inventory, NodeRow
 from ai_platform_mcp.domain.fleet import SITES_CONFIG_MAP, SITES_NAMESPACE, fleet_facts, members_of, site_rules
+from ai_platform_mcp.domain.fleet_text import radius
 from ai_platform_mcp.domain.objects import (
     annotations_of,
     labels_of,
@@ -184,18 +185,17 @@ async def _blast_radius(
     evicted: Mapping[str, int] = Counter(site_of[str(section(pod, "spec").get("nodeName"))] for pod in pods)
     names = [row.name for row in chosen]
     away = names if action in ("cordon", "drain") else ()
-    return fleet_facts(members_of(inventory), names, site_rules(config), taken_away=away, evicted=evicted)
+    back = [row.name for row in chosen if row.ready] if action == "uncordon" else ()
+    return fleet_facts(
+        members_of(inventory), names, site_rules(config), taken_away=away, brought_back=back, evicted=evicted
+    )
 
 
 def _reasons(facts: FleetFacts, pods: Sequence[type_json]) -> tuple[str, ...]:
-    sites = "; ".join(
-        f"{row.site} {row.healthy_before} → {row.healthy_after} healthy (minimum {row.minimum_healthy})"
-        for row in facts.sites[:8]
-    )
-    more = f" and {len(facts.sites) - 8} more sites" if len(facts.sites) > 8 else ""
-    told = [f"{facts.affected} of {facts.members} edge nodes ({facts.share_percent} %): {sites}{more}."]
+    told = [radius(facts)]
     if pods:
-        told.append(f"{len(pods)} pods are evicted through the Eviction API; DaemonSet and static pods stay.")
+        count = "1 pod is" if len(pods) == 1 else f"{len(pods)} pods are"
+        told.append(f"{count} evicted through the Eviction API; DaemonSet and static pods stay.")
     return tuple(told)
 
 

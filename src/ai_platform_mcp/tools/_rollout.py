@@ -21,7 +21,9 @@ from ai_platform_mcp.domain.fleet import (
     members_of,
     share_percent,
     site_rules,
+    spelled,
 )
+from ai_platform_mcp.domain.fleet_text import radius, windows
 from ai_platform_mcp.domain.objects import metadata_of, preconditions, section, whole
 from ai_platform_mcp.domain.rollout.state import OVER, PASSED
 from ai_platform_mcp.domain.targets import allowed_region
@@ -31,7 +33,7 @@ from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, 
 from ai_platform_mcp.manifests.routing import zonal_service
 from ai_platform_mcp.tools._cloud import made_by
 from ai_platform_mcp.tools._models import Chosen
-from ai_platform_mcp.tools._reading import Place, list_if_served
+from ai_platform_mcp.tools._reading import Place, list_if_served, read_inventory
 from ai_platform_mcp.tools._runtimes import runtime_of
 
 PORT = 8080
@@ -99,6 +101,8 @@ async def read_fleet(
     """
     everyone = members_of(inventory)
     known = {row.site for row in everyone}
+    sites = [spelled(site, known) for site in sites]
+    regions = [spelled(region, {row.region for row in everyone}) for region in regions]
     unknown = sorted(set(sites) - known)
     if unknown:
         raise InvalidInput(
@@ -145,6 +149,9 @@ async def edge_part(
     _refuse_overlap(chosen, fleet)
     waves = plan_waves(fleet.members, percent)
     name, generation = _name(chosen, fleet, origin)
+    live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)
+    had = _sites_of(live) if live else set[str]()
+    sites = set[str]() if live and not had else had | {row.site for row in fleet.members}
     golden, analysis = _golden(chosen), _analysis(where, chosen, fleet)
     release = _release(chosen, await runtime_of(readers, where, chosen, runtime, edge=True))
     rollout = edge_manifests.Rollout(
@@ -153,7 +160,7 @@ async def edge_part(
         release=release,
         waves=tuple(edge_manifests.Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
         selector={} if where.cluster.role == "edge" else None,
-        sites=tuple(sorted({row.site for row in fleet.members})),
+        sites=tuple(sorted(sites)),
         soak_seconds=SOAK_SECONDS[where.environment],
         generation=generation,
         rollback_to=_last_good(chosen, fleet),
@@ -163,7 +170,6 @@ async def edge_part(
         max_failures=tolerated_failures(len(fleet.members)),
         min_memory_mib=chosen.shape.size_mib or None,
     )
-    live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)
     manifest = edge_manifests.edge_rollout(rollout, made_by(live, origin), can)
     title = (
         f"Roll {chosen.name} {chosen.version.version} out to {len(fleet.members)} edge nodes in {_waves(len(waves))}"
@@ -172,7 +178,9 @@ async def edge_part(
     step = step.model_copy(update={"preconditions": (*preconditions(step, live), *chosen.preconditions())})
     service, why = await _service(readers, where, chosen, fleet, can, origin)
     config = await readers.clusters.get(where.cluster.name, "v1", "ConfigMap", SITES_CONFIG_MAP, SITES_NAMESPACE)
-    facts = fleet_facts(fleet.everyone, [row.node for row in fleet.members], site_rules(config))
+    rules = site_rules(config)
+    facts = fleet_facts(fleet.everyone, [row.node for row in fleet.members], rules)
+    open_when, closed = windows(rules, (row.site for row in fleet.members), readers.clock.now())
     return EdgePart(
         steps=(step, service),
         targets=tuple(where.target(cloud="edge", region=region) for region in fleet.regions),
@@ -183,10 +191,12 @@ async def edge_part(
         reasons=(
             f"Waves: {describe(waves, fleet.members)}; {SOAK_SECONDS[where.environment]} s of health between them.",
             *_tolerance(waves, fleet),
+            *open_when,
             *_proofs(golden, analysis),
             why,
+            radius(facts),
         ),
-        risks=(*_risks(facts, fleet), *_unproven(where, chosen, fleet, golden, analysis)),
+        risks=(*_risks(facts, fleet), *closed, *_unproven(where, chosen, fleet, golden, analysis)),
     )
 
 
@@ -271,18 +281,25 @@ def _release(chosen: Chosen, runtime: str) -> edge_manifests.Release:
 def _name(chosen: Chosen, fleet: Fleet, origin: Origin) -> tuple[str, int]:
     """Return the rollout's name and its place in the order of releases.
 
-    The newest rollout is taken up again where it brings the same bytes; everything else is a new object, since the digest of
-    a rollout cannot change and an old one is history.
+    A rollout of the same bytes that has all of these sites, and no other release after it, is taken up again with what sites
+    it has. Everything else is a new object: the digest of a rollout cannot change, an old one is history, and what fails at
+    new sites must not take the release back where it has long been good.
     """
-    newest = fleet.rollouts[0] if fleet.rollouts else None
-    count = generation_of(newest) if newest is not None else 0
-    if newest is not None and section(newest, "spec").get("digest") == chosen.facts.digest and phase_of(newest) not in (
-        "RolledBack",
-        "Stopped",
-    ):  # fmt: skip
-        return str(metadata_of(newest).get("name")), max(1, count)
+    count = generation_of(fleet.rollouts[0]) if fleet.rollouts else 0
+    asked = {row.site for row in fleet.members}
+    for row in fleet.rollouts:
+        if section(row, "spec").get("digest") != chosen.facts.digest or phase_of(row) in ("RolledBack", "Stopped"):
+            break
+        had = _sites_of(row)
+        if not had or asked <= had:
+            return str(metadata_of(row).get("name")), max(1, generation_of(row))
     name = object_name(chosen.name, "edge", chosen.version.version, seed=origin.operation or "", length=52)
     return name, count + 1
+
+
+def _sites_of(rollout: type_json) -> set[str]:
+    """Return the sites that a rollout is limited to; none where it is not."""
+    return {str(site) for site in section(rollout, "spec").get("sites") or ()}
 
 
 def _last_good(chosen: Chosen, fleet: Fleet) -> edge_manifests.Release | None:
@@ -304,15 +321,20 @@ def _refuse_overlap(chosen: Chosen, fleet: Fleet) -> None:
     sites = {row.site for row in fleet.members}
     for row in fleet.rollouts:
         spec = section(row, "spec")
-        other = {str(site) for site in spec.get("sites") or ()}
+        other = _sites_of(row)
         if phase_of(row) in OVER | PASSED or spec.get("digest") == chosen.facts.digest or (other and not other & sites):
             continue
         name = metadata_of(row).get("name")
         raise Conflict(
-            f"{chosen.name} {spec.get('version')} is still on its way to some of these sites ({name}, {phase_of(row)}).",
+            f"{chosen.name} {spec.get('version')} is still on its way to some of these sites ({name}, {_seen(row)}).",
             cause="Two releases of one model on the same nodes would overwrite each other.",
-            remedy=f"Wait for EdgeRollout {name}, or stop it with control_operation.",
+            remedy=f"Wait for EdgeRollout {name}, or end it: control_operation action=cancel with its operation.",
         )
+
+
+def _seen(rollout: type_json) -> str:
+    phase = phase_of(rollout)
+    return "not begun" if phase == "Draft" else phase
 
 
 async def _service(
@@ -339,7 +361,8 @@ async def _service(
 def _risks(facts: FleetFacts, fleet: Fleet) -> tuple[Risk, ...]:
     found: list[Risk] = []
     if facts.offline:
-        text = f"{facts.offline} nodes are offline: they are owed the release and get it when they return."
+        count = "1 node is" if facts.offline == 1 else f"{facts.offline} nodes are"
+        text = f"{count} offline or cordoned: owed the release, which comes once that is over."
         found.append(Risk(severity="info", text=text))
     short = [row.site for row in facts.sites if row.healthy_before < row.minimum_healthy]
     if short:
@@ -352,3 +375,11 @@ def _risks(facts: FleetFacts, fleet: Fleet) -> tuple[Risk, ...]:
             )
         )
     return tuple(found)
+
+
+async def touched_by(rollout: type_json, readers: Readers, cluster: str) -> tuple[str, ...]:
+    """Return, in words, which nodes a rollout of the same sites and regions touches."""
+    spec, inventory = section(rollout, "spec"), await read_inventory(readers, cluster)
+    members = members_of(inventory, tuple(spec.get("sites") or ()), tuple(spec.get("regions") or ()))
+    config = await readers.clusters.get(cluster, "v1", "ConfigMap", SITES_CONFIG_MAP, SITES_NAMESPACE)
+    return (radius(fleet_facts(members_of(inventory), [row.node for row in members], site_rules(config))),)

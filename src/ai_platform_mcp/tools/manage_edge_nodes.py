@@ -34,7 +34,7 @@ from ai_platform_mcp.tools._reading import (
     list_if_served,
     read_inventory,
 )
-from ai_platform_mcp.tools._rollout import edge_part, read_fleet
+from ai_platform_mcp.tools._rollout import edge_part, read_fleet, touched_by
 from ai_platform_mcp.tools._serving import strategy_of
 from ai_platform_mcp.tools._steered import Action, Moment
 
@@ -236,13 +236,21 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
             remedy="Register it with register_model and source=oci://…@sha256:….",
         )
     inventory = await read_inventory(readers, where.cluster.name)
-    sites, regions = [params.site] if params.site else [], [params.region] if params.region else []
-    fleet = await read_fleet(readers, where, inventory, chosen, sites, regions)
+    regions = sorted({row.region for row in _at_place(params, inventory)})
+    fleet = await read_fleet(
+        readers,
+        where,
+        inventory,
+        chosen,
+        [params.site] if params.site else [],
+        [params.region] if params.region else [],
+    )
     if not fleet.members:
+        residency = ", ".join(chosen.facts.residency or ()) or "anywhere"
         raise NotFound(
             "No edge node fits.",
-            cause="Site, region and the model's residency leave none.",
-            remedy="inspect_platform kind=nodes.",
+            cause=f"Data of {chosen.name} may be processed in: {residency}; the nodes are in {', '.join(regions)}.",
+            remedy="Roll it out to sites of those regions: inspect_platform kind=nodes region=….",
         )
     part = await edge_part(
         readers,
@@ -275,7 +283,7 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
     return Draft(
         action="rollout",
         summary=f"Roll {chosen.name} {version} out to {len(fleet.members)} edge nodes ({environment}), "
-        f"in place of {fleet.current_version or 'nothing'}",
+        + _instead(fleet.current_version, version),
         steps=part.steps,
         targets=part.targets,
         facts=Facts(model=chosen.facts, rollout=rollout, fleet=part.facts),
@@ -286,11 +294,22 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
     )
 
 
+def _instead(current: str | None, version: str) -> str:
+    if current == version:
+        return "a release that passed before"
+    return f"in place of {current}" if current else "its first release there"
+
+
+def _at_place(params: EdgeParams, inventory: Inventory) -> tuple[NodeRow, ...]:
+    """Return the edge nodes where a rollout is to go, whatever is known of them."""
+    return select_nodes(inventory.nodes, nodes=(), site=params.site, region=params.region, selector="", looking=True)
+
+
 def _has_place(params: EdgeParams, inventory: Inventory) -> bool:
-    return any(
-        row.role == "edge" and params.site in ("", row.site) and params.region in ("", row.region)
-        for row in inventory.nodes
-    )
+    try:
+        return bool(_at_place(params, inventory))
+    except NotFound:
+        return False
 
 
 def _has_rollout(params: EdgeParams, inventory: Inventory) -> bool:
@@ -324,7 +343,10 @@ async def _steer(params: EdgeParams, readers: Readers, context: PlanContext) -> 
         steps=steered.steps,
         targets=(Target(environment=environment, cluster=cluster.name, namespace=ref.namespace, cloud="edge"),),
         risks=steered.risks,
-        reasons=(progress_of(live).text(),),
+        reasons=(
+            progress_of(live).text(),
+            *(await touched_by(live, readers, cluster.name) if params.action == "rollback" else ()),
+        ),
         follow=tuple(Follow(cluster=cluster.name, ref=row) for row in steered.follow or (ref,)),
     )
 
@@ -338,15 +360,22 @@ async def _find_rollout(params: EdgeParams, readers: Readers, cluster: ClusterIn
     """
     found = await _rollouts(params, readers, cluster)
     if not found:
-        raise _no_rollout()
+        every = await list_if_served(readers, cluster.name, API, "EdgeRollout", namespace=params.namespace or None)
+        raise _no_rollout(every)
     spaces = sorted({str(metadata_of(row).get("namespace")) for row in found})
     if len(spaces) > 1:
         raise InvalidInput(f"There are such rollouts in {', '.join(spaces)}.", remedy="Pass namespace.")
     return max(found, key=lambda row: (int(section(row, "spec").get("generationOf") or 0), _created(row)))
 
 
-def _no_rollout() -> NotFound:
-    return NotFound("There is no such rollout.", remedy="inspect_platform kind=deployments state=edge lists them.")
+def _no_rollout(others: Sequence[type_json] = ()) -> NotFound:
+    newest = sorted(others, key=_created, reverse=True)[:5]
+    names = [f"{metadata_of(row).get('name')} ({section(row, 'spec').get('model')})" for row in newest]
+    return NotFound(
+        "There is no such rollout.",
+        cause=f"The newest ones: {', '.join(names)}." if names else "",
+        remedy="Pass rollout or model; inspect_platform kind=deployments state=edge lists them.",
+    )
 
 
 async def _rollouts(params: EdgeParams, readers: Readers, cluster: ClusterInfo) -> list[type_json]:

@@ -16,9 +16,10 @@ MOST = 8
 def risks_of(steps: Iterable[AnyStep], around: Mapping[str, Around]) -> tuple[Risk, ...]:
     """Return the errors and warnings of every manifest that the steps apply or submit, by what each cluster serves.
 
-    One defect at several places of an object is told once. Hints (``info``) are left to ``platform lint``.
+    What is sent to a subresource (an Eviction) is no object of its own: discovery does not list its kind, and the dry run
+    has asked for it. One defect at several places of an object is told once. Hints (``info``) are left to ``platform lint``.
     """
-    written = [step for step in steps if isinstance(step, Apply | Submit)]
+    written = [step for step in steps if isinstance(step, Apply) or (isinstance(step, Submit) and not step.subresource)]
     told: dict[tuple[str, str, str, str], tuple[Finding, int]] = {}
     for step in written:
         peers = peers_of(other.manifest for other in written if other is not step and other.cluster == step.cluster)
