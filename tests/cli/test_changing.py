@@ -26,8 +26,23 @@ def test_without_a_yes_and_without_a_terminal_only_the_plan_is_shown(terminal: T
     done = terminal.run("edge", "cordon", "edge-us-south-1-01", typed="y\n")
     assert done.code == 0
     assert "plan" in done.out
-    assert "Nothing has changed. Apply it with --yes, or with plan id" in done.out
+    assert "Nothing has changed. The same command with --yes applies it." in done.out
     assert not cordoned(terminal, "edge-us-south-1-01")
+
+
+def test_a_plan_is_whole_on_a_narrow_terminal(terminal: Terminal) -> None:
+    words = ("edge", "rollout", "vision-v2:3", "--region", "us-south")
+    told = terminal.run(*words, COLUMNS="60")
+    lines = [line.strip("│ ") for line in told.out.splitlines()]
+    reasons = terminal.run("--output", "json", *words).data["reasons"]
+    assert max(map(len, told.out.splitlines()[:-1])) <= 60
+    assert all(reason in " ".join(lines) for reason in reasons), told.out
+
+
+def test_a_rollout_that_is_not_there_is_named_so_by_every_command_that_steers_one(terminal: Terminal) -> None:
+    for words in (("pause", "no-such"), ("resume", "--model", "no-such"), ("rollback", "no-such", "-n", "vision-dev")):
+        done = terminal.run("edge", *words)
+        assert (done.code, "no such rollout" in done.err) == (1, True), done.err
 
 
 GPU = ("gpu", "request", "a100", "--count", "1", "--hours", "1")

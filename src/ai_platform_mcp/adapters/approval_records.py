@@ -43,7 +43,7 @@ def shown(request: Request, now: datetime) -> ApprovalRecord:
 def _merged(requirements: tuple[ApprovalRequirement, ...]) -> ApprovalRequirement:
     """Return several requirements as one to show; each of them is judged on its own."""
     return ApprovalRequirement(
-        reason="; ".join(dict.fromkeys(item.reason for item in requirements)),
+        reason=" ".join(dict.fromkeys(item.reason for item in requirements)),
         approvers=tuple(dict.fromkeys(name for item in requirements for name in item.approvers)),
         min_approvals=max(item.min_approvals for item in requirements),
         expires_in_seconds=min(item.expires_in_seconds for item in requirements),

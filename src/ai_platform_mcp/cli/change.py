@@ -9,6 +9,7 @@ from ai_platform_mcp.cli.client import Client
 from ai_platform_mcp.cli.follow import follow
 from ai_platform_mcp.cli.output import DENIED, STATUS, Output
 from ai_platform_mcp.core.tool import Result
+from ai_platform_mcp.core.wording import plan_text, status_text
 
 
 def filled(**arguments: Any) -> dict[str, Any]:
@@ -29,10 +30,10 @@ async def change(
         output.data(plan.data, plan.text)
         return DENIED
     if not output.json:
-        output.out.print(_framed(plan.text))
+        output.framed("plan", plan_text(plan.data, how=False))
     agreed = not yes and confirm("Apply exactly this plan?")
     if not yes and not agreed:
-        hint = f" Apply it with --yes, or with plan id {plan.data['plan_id']}." if not interactive() else ""
+        hint = " The same command with --yes applies it." if not interactive() else ""
         output.data(plan.data, f"Nothing has changed.{hint}")
         return 0
     exact = {**arguments, "mode": "apply", "plan_id": plan.data["plan_id"]}
@@ -46,19 +47,14 @@ async def change(
 async def _told(client: Client, output: Output, result: Result, *, wait: bool) -> int:
     """Say what became of a change, and of its work; a program hears both in one document."""
     code = STATUS.get(str(result.data.get("status")), 1 if result.is_error else 0)
+    operation = result.data.get("operation_id")
+    text = status_text(result.data, follow=f"`platform operations follow {operation}`") if operation else result.text
     if not wait or code != 0 or result.data.get("status") != "applied":
-        output.data(result.data, result.text)
+        output.data(result.data, text)
         return code
     if not output.json:
-        output.data(result.data, result.text)
-    code, seen = await follow(client, output, str(result.data["operation_id"]))
+        output.data(result.data, text)
+    code, seen = await follow(client, output, str(operation))
     if output.json:
         output.data({**result.data, "followed": seen}, "")
     return code
-
-
-def _framed(text: str):
-    from rich.markup import escape
-    from rich.panel import Panel
-
-    return Panel(escape(text), title="plan", title_align="left", border_style="cyan")

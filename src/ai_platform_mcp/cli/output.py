@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from ai_platform_mcp.core.errors import PlatformError
 
@@ -49,6 +52,12 @@ class Output:
         else:
             self.out.print(escape(text))
 
+    def framed(self, title: str, text: str) -> None:
+        """Show lines in a frame, each as long as it is: what does not fit goes on in the next line, further in."""
+        width = max(40, self.out.width - 4)
+        lines = Text("\n".join(part for line in text.splitlines() for part in _folded(line, width)))
+        self.out.print(Panel(lines, title=escape(title), title_align="left", border_style="cyan"), soft_wrap=False)
+
     def say(self, text: str) -> None:
         """Say something to a person; programs do not hear it."""
         if not self.json:
@@ -80,3 +89,9 @@ class Output:
             if body["remedy"]:
                 self.err.print(f"  [dim]do[/dim]      {escape(str(body['remedy']))}")
         return CODES.get(str(body["code"]), FAILED)
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """Return a line as lines of at most ``width`` cells' worth of characters, the later ones further in than the first."""
+    further = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, width, subsequent_indent=further, break_on_hyphens=False) or [""]

@@ -9,7 +9,7 @@ import typer
 
 from ai_platform_mcp.cli.change import change, filled
 from ai_platform_mcp.cli.follow import follow
-from ai_platform_mcp.cli.models import Yes, show
+from ai_platform_mcp.cli.models import Environment, Yes, show
 from ai_platform_mcp.cli.output import STATUS
 from ai_platform_mcp.cli.session import session_of
 from ai_platform_mcp.core.errors import InvalidInput
@@ -24,6 +24,7 @@ Nodes = Annotated[list[str] | None, typer.Argument(help="Names of nodes.")]
 Site = Annotated[str, typer.Option(help="Every node of this site.")]
 Region = Annotated[str, typer.Option(help="Every node of this region.")]
 Selector = Annotated[str, typer.Option("--selector", "-l", help="Label selector.")]
+Cluster = Annotated[str, typer.Option(help="Required where several have what is named.")]
 
 
 def _change(context: typer.Context, tool: str, arguments: dict[str, Any], yes: bool) -> None:
@@ -77,9 +78,42 @@ def edge_list(
     site: Site = "",
     region: Region = "",
     state: Annotated[str, typer.Option(help="Such as offline, cordoned or not-ready.")] = "",
+    token: Annotated[str, typer.Option(help="Of the page before, where a fleet takes several.")] = "",
 ) -> None:
     """List edge nodes."""
-    _show(context, kind="nodes", site=site, region=region, state=state, contains="edge")
+    _show(
+        context,
+        kind="nodes",
+        site=site,
+        region=region,
+        state=state,
+        contains="edge",
+        verbose=True,
+        limit=200,
+        token=token,
+    )
+
+
+@edge.command("status")
+def edge_status(
+    context: typer.Context,
+    nodes: Nodes = None,
+    site: Site = "",
+    region: Region = "",
+    selector: Selector = "",
+    model: Annotated[str, typer.Option(help="Its rollouts, those that are over too.")] = "",
+) -> None:
+    """Say what ails nodes, what that proposes, which sites are short, and which rollouts are under way."""
+    session = session_of(context)
+    asked = filled(nodes=nodes, site=site, region=region, selector=selector, model=model)
+
+    async def work() -> int:
+        async with session.client() as client:
+            result = await client.call("manage_edge_nodes", {"action": "status", **asked})
+            session.output.data(result.data, result.text)
+            return 1 if result.is_error else 0
+
+    session.run(work)
 
 
 def _edge(action: str, text: str) -> None:
@@ -92,15 +126,33 @@ def _edge(action: str, text: str) -> None:
         site: Site = "",
         region: Region = "",
         selector: Selector = "",
+        cluster: Cluster = "",
         yes: Yes = False,
     ) -> None:
-        arguments = {"action": action, **filled(nodes=nodes, site=site, region=region, selector=selector)}
-        _change(context, "manage_edge_nodes", arguments, yes)
+        which = filled(nodes=nodes, site=site, region=region, selector=selector, cluster=cluster)
+        _change(context, "manage_edge_nodes", {"action": action, **which}, yes)
 
 
 _edge("cordon", "Keep new work away from nodes.")
 _edge("uncordon", "Let work come back to nodes.")
-_edge("drain", "Cordon nodes and evict their pods, within disruption budgets.")
+
+
+@edge.command("drain")
+def edge_drain(
+    context: typer.Context,
+    nodes: Nodes = None,
+    site: Site = "",
+    region: Region = "",
+    selector: Selector = "",
+    grace: Annotated[int | None, typer.Option(help="Seconds a pod gets to end; else its own.")] = None,
+    health: Annotated[bool, typer.Option("--health", help="Only nodes that status proposes to drain.")] = False,
+    cluster: Cluster = "",
+    yes: Yes = False,
+) -> None:
+    """Cordon nodes and evict their pods, within disruption budgets."""
+    which = filled(nodes=nodes, site=site, region=region, selector=selector, cluster=cluster)
+    how = filled(grace_seconds=grace, reason="health" if health else "")
+    _change(context, "manage_edge_nodes", {"action": "drain", **which, **how}, yes)
 
 
 @edge.command("label")
@@ -125,11 +177,14 @@ def edge_rollout(
     model: Annotated[str, typer.Argument(help="name, name:version or name@alias.")],
     site: Site = "",
     region: Region = "",
-    environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
+    environment: Environment = "dev",
+    canary: Annotated[int | None, typer.Option(help="Share of the nodes in the first wave, in percent.")] = None,
+    cluster: Cluster = "",
     yes: Yes = False,
 ) -> None:
-    """Bring a release of a model to edge sites, canary first."""
-    arguments = {"action": "rollout", "model": model, "environment": environment, **filled(site=site, region=region)}
+    """Bring a release of a model to edge sites, canary first; without site and region to the whole fleet."""
+    arguments = {"action": "rollout", "model": model, "environment": environment}
+    arguments |= filled(site=site, region=region, canary_percent=canary, cluster=cluster)
     _change(context, "manage_edge_nodes", arguments, yes)
 
 
@@ -139,12 +194,14 @@ def _steer_rollout(action: str, text: str) -> None:
     @edge.command(action, help=text)
     def command(
         context: typer.Context,
-        rollout: Annotated[str, typer.Argument(help="Name of the EdgeRollout.")],
-        environment: Annotated[str, typer.Option("--environment", "-e")] = "dev",
+        rollout: Annotated[str, typer.Argument(help="Name of the EdgeRollout.")] = "",
+        model: Annotated[str, typer.Option(help="Instead of a name: the newest rollout of this model.")] = "",
+        namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where several have one.")] = "",
+        cluster: Cluster = "",
         yes: Yes = False,
     ) -> None:
-        arguments = {"action": action, "rollout": rollout, "environment": environment}
-        _change(context, "manage_edge_nodes", arguments, yes)
+        which = filled(rollout=rollout, model=model, namespace=namespace, cluster=cluster)
+        _change(context, "manage_edge_nodes", {"action": action, **which}, yes)
 
 
 _steer_rollout("pause", "Hold a rollout where it is.")

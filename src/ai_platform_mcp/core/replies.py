@@ -104,7 +104,7 @@ def denied(plan: Plan, decision: Decision, policy: PolicyEngine) -> Denied:
     """Return the refusal as an error that says which rules, and what would unlock it."""
     told = [policy.explain(row.code, row.details) for row in decision.violations]
     return Denied(
-        f"Policy refuses: {plan.summary}",
+        f"Policy refuses: {plan.summary.removesuffix('.')}.",
         cause=" ".join(sentence for sentence, _ in told[:5]),
         remedy=" ".join(dict.fromkeys(remedy for _, remedy in told[:5] if remedy)),
         details={"status": "denied", "plan": plan_data(plan, decision, policy)},

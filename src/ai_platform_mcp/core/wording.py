@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 
-def plan_text(data: dict[str, Any]) -> str:
-    """Say what a plan would change, in lines a person can judge."""
+def plan_text(data: dict[str, Any], *, how: bool = True) -> str:
+    """Say what a plan would change, in lines a person can judge. Without ``how`` it leaves out how a tool applies it."""
     head = {
         "planned": "PLAN (nothing has changed yet)",
         "planned_needs_approval": "PLAN (needs approval; nothing has changed yet)",
         "denied": "DENIED by policy (nothing has changed)",
     }.get(str(data["status"]), "PLAN")
-    return "\n".join([f"{head}: {data['summary']}", *_plan_lines(data), *_next_lines(data)])
+    return "\n".join([f"{head}: {data['summary']}", *_plan_lines(data), *(_next_lines(data) if how else ())])
 
 
-def status_text(data: dict[str, Any]) -> str:
-    """Say what became of a call to change something."""
+def status_text(data: dict[str, Any], *, follow: str = "") -> str:
+    """Say what became of a call to change something. ``follow``: how to follow it where it is read, a tool's way if empty."""
     if data["status"] == "awaiting_approval":
         approval = data["approval"]
         lines = [
             f"AWAITING APPROVAL: {data['summary']}",
-            f"  {approval['reason']} Approvers: {', '.join(approval['approvers'])}.",
+            f"  {_wanted(approval)}",
             *_plan_lines(data),
             f"  {approval['how']}",
         ]
@@ -33,9 +33,8 @@ def status_text(data: dict[str, Any]) -> str:
     error = data.get("error")
     if error:
         lines.append(f"  {error['message']} {error.get('cause', '')} {error.get('remedy', '')}".rstrip())
-    lines.append(
-        f"  operation {data['operation_id']}; follow it with inspect_platform kind=operations or {data['follow']}"
-    )
+    way = f"inspect_platform kind=operations name={data['operation_id']} or {data['follow']}"
+    lines.append(f"  operation {data['operation_id']}; follow it with {follow or way}")
     return "\n".join(lines)
 
 
@@ -60,7 +59,15 @@ def _plan_lines(data: dict[str, Any]) -> list[str]:
         lines.append(f"  violates {row['code']}: {row['text']} {row['remedy']}".rstrip())
     for row in decision.get("warnings", []):
         lines.append(f"  warning {row['code']}: {row['text']}")
+    if data["status"] == "planned_needs_approval":
+        lines += [f"  approval: {_wanted(row)}" for row in decision.get("approvals", [])]
     return lines
+
+
+def _wanted(row: dict[str, Any]) -> str:
+    """Say why an approval is wanted, and from whom."""
+    count = f"{row['min_approvals']} of " if row["min_approvals"] > 1 else ""
+    return f"{row['reason']} Approvers: {count}{', '.join(row['approvers'])}."
 
 
 def _changed(row: dict[str, Any]) -> list[str]:
