@@ -74,7 +74,7 @@ def test_an_edge_that_is_late_even_when_idle_is_left_out_with_its_reason() -> No
 def test_a_model_that_must_stay_in_a_region_has_no_target_elsewhere() -> None:
     plan = made(EDGE.model_copy(update={"region": "eu"}), CLOUD, target("eu", region="eu"), regions=frozenset(("eu",)))
     assert {member.target for group in plan.groups for member in group.members} == {"site-1", "eu"}
-    with pytest.raises(InvalidInput, match="nothing may serve chat at once"):
+    with pytest.raises(InvalidInput, match="Nothing may serve chat at once"):
         made(CLOUD, regions=frozenset(("ap",)))
 
 

@@ -12,6 +12,8 @@ from ai_platform_mcp.domain.routing.facts import IDLE, Request, Slo, Target
 from ai_platform_mcp.domain.routing.plan import Breaker, Group, RoutingPlan, plan_routes
 from ai_platform_mcp.domain.routing.predict import completion_seconds
 
+_ALONE = "Deploy it to the cloud as well (deploy_model target=cloud), so that requests have where to go."
+
 
 def make_plan(
     model: str,
@@ -43,8 +45,8 @@ def make_plan(
     if wrong := [finding for finding in validate(plan) if finding.severity == "error"]:
         raise InvalidInput(
             f"No routing plan of {model} can work: {wrong[0].message}",
-            cause="; ".join(f"{finding.code}: {finding.message}" for finding in wrong),
-            remedy=wrong[0].remedy,
+            cause="; ".join(f"{finding.code}: {finding.message}" for finding in wrong[1:]),
+            remedy=_ALONE if wrong[0].code == "routing.edge-alone" else wrong[0].remedy,
         )
     return plan
 

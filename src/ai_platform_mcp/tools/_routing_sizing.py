@@ -82,8 +82,10 @@ async def size(readers: Readers, facts: RoutingFacts, rates: Rates, seconds: flo
     """Return how each way would serve what arrived, for how much, and where another one becomes cheaper."""
     known = [rate for rate in rates.values if rate is not None]
     if rates.why or len(known) < LEAST_STEPS:
-        short = f"only {len(known)} steps of {STEP_SECONDS} s are measured, which is too little to size by"
-        return {"why": f"arrivals are not measured: {rates.why}" if rates.why else short}
+        count = "1 step" if len(known) == 1 else f"{len(known)} steps"
+        short = f"arrivals are measured over {count} of {STEP_SECONDS} s so far, and it takes {LEAST_STEPS}: ask again later"
+        arrive = not rates.values and not any(row.requests for row in facts.observed)
+        return {"why": f"arrivals are not measured: {rates.why}" if rates.why and arrive else short}
     if facts.slo is None:
         return {"why": f"without a promise nothing can be late: {facts.sources['slo'].why}"}
     options, left_out = await _options(readers, facts)

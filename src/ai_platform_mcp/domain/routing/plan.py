@@ -95,7 +95,10 @@ def plan_routes(
     later = [target for target in usable if target.asynchronous]
     if not edge and not sure:
         raise InvalidInput(
-            f"nothing may serve {model} at once", cause="; ".join(reasons), remedy="add a target that can"
+            f"Nothing may serve {model} at once.",
+            cause="; ".join(reasons) + "." if reasons else "",
+            remedy="Deploy it where it may be served. Where a region is not known: set region of the cluster in the "
+            "platform file.",
         )
     groups: dict[str, list[Target]] = {model: edge} if edge else {}
     steady = _by_domain(f"{model}-cloud" if edge else model, model, sure, typical)

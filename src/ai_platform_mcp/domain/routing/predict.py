@@ -6,6 +6,7 @@ from ai_platform_mcp.domain.routing.facts import Load, Request, Target
 
 REFUSALS = {
     "residency": "is outside of the regions where the data may be processed",
+    "region": "is in no region that anybody named, and the data may be processed in some regions only",
     "context": "cannot hold the prompt and the answer",
     "model_size": "has too little memory for the model",
     "operation": "does not offer the operation",
@@ -22,7 +23,7 @@ REFUSALS = {
 def refusal(target: Target, request: Request) -> str:
     """Return why the target can never serve the request, as a code; empty where it can. Load plays no part."""
     if request.regions and target.region not in request.regions:
-        return "residency"
+        return "residency" if target.region else "region"
     if target.context_tokens is not None and request.prompt_tokens + request.output_tokens > target.context_tokens:
         return "context"
     if target.model_billions is not None and request.model_billions > target.model_billions:

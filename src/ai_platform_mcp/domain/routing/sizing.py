@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ai_platform_mcp.core.errors import InvalidInput
 from ai_platform_mcp.core.model import Value
+from ai_platform_mcp.domain.routing.status_text import money
 
 Kind = Literal["serverless", "always_on", "edge"]
 MOST_UNITS = 1000
@@ -250,17 +251,17 @@ def _break_even(
 
 def _told(best: Sized, sized: dict[str, Sized], even: dict[str, float], rate: float, slo: float) -> tuple[str, ...]:
     told = [
-        f"{best.option} costs {best.cents_per_hour:.2f} cents per hour at {rate:.0f} requests per hour and misses "
-        f"{slo:g} s on {100 * best.missed_share:.2f} %"
+        f"{best.option} costs {money(best.cents_per_hour)} per hour at {rate:,.0f} requests per hour, and "
+        f"{100 * best.missed_share:.2f} % are later than {slo:g} s"
     ]
     for row in sized.values():
         if row.option == best.option:
             continue
-        why = f"{row.option}: {row.cents_per_hour:.2f} cents per hour"
+        why = f"{row.option}: {money(row.cents_per_hour)} per hour"
         if not row.keeps_slo:
             why += f", but {100 * row.missed_share:.2f} % are late"
             why += f" ({row.cold_starts} cold starts)" if row.cold_starts else ""
         if row.option in even:
-            why += f"; the same cost at {even[row.option]:.0f} requests per hour"
+            why += f"; break-even at {even[row.option]:,.0f} requests per hour"
         told.append(why)
     return tuple(told)
