@@ -15,14 +15,14 @@ TICK = 0.15
 
 
 class KserveActor(threading.Thread):
-    """``never_ready`` names services whose version 2 does not come up."""
+    """``never_ready`` names services, each with a version that does not come up."""
 
     def __init__(self, server: Server, namespace: str):
         super().__init__(daemon=True)
         self.server = server
         self.path = f"/apis/serving.kserve.io/v1beta1/namespaces/{namespace}/inferenceservices"
         self.models: dict[str, Kserve] = {}
-        self.never_ready: set[str] = set()
+        self.never_ready: dict[str, str] = {}
         self.shares: dict[str, list[int]] = {}
         """Per service, the share of calls that version 2 answered, each time that it was looked at."""
         self._end = threading.Event()
@@ -45,7 +45,7 @@ class KserveActor(threading.Thread):
             live = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", **live}
             knative = live["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Knative"
             model = self.models.setdefault(name, Kserve(knative))
-            model.never_ready = "2" if name in self.never_ready else ""
+            model.never_ready = self.never_ready.get(name, "")
             model.live = live
             model.tick(LOADS // 3)
             status: Json = model.live.get("status") or {}

@@ -90,7 +90,7 @@ class Cloud:
         for name, row in scenarios.items():
             self.measured.bad[name] = row.bad
             if row.never_ready:
-                self.actor.never_ready.add(name)
+                self.actor.never_ready[name] = "2"
             second = self._second(name, row.mode, row.percent, row.marks)
             self.server.apply(f"{self.actor.path}/{name}", second, "ai-platform-mcp")
             self.roll(name, **row.spec)
@@ -265,11 +265,14 @@ def test_another_version_on_top_is_left_alone(cloud: Cloud):
 
 def test_what_supersedes_a_canary_takes_its_traffic_at_once_and_comes_up_alone(cloud: Cloud):
     until(lambda: cloud.status("followed").get("revision"), "its share flows")
-    newest = cloud.follow("followed")
-    told = len(cloud.actor.shares["followed"]) + 1  # one look of the actor's may have begun before
+    cloud.actor.never_ready["followed"] = "3"
+    newest, shares = cloud.follow("followed"), cloud.actor.shares["followed"]
+    told = len(shares) + 1  # one look of the actor's may have begun before
+    until(lambda: cloud.status(newest).get("phase") == "Running" and len(shares) > told + 6, "it is waited for")
+    del cloud.actor.never_ready["followed"]
     cloud.ends(newest, "Succeeded")
     assert cloud.ends("followed", "Stopped")["reason"] == "superseded"
-    assert set(cloud.actor.shares["followed"][told:]) == {0}
+    assert set(shares[told:]) == {0}
     until(lambda: cloud.ready_answers("followed") == {"3": 100}, "it answers alone")
     live = cloud.read("followed")
     assert live["spec"]["predictor"]["model"]["storageUri"] == "oci://3"
