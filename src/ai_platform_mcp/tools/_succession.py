@@ -66,6 +66,9 @@ def succession(
     Raises:
         Conflict: the canary has to end first; the remedy says how.
     """
+    returning = next((row for row in rollouts if _phase(row) == "RollingBack"), None)
+    if returning is not None:
+        raise Conflict(f"{ref_of(returning)} is on its way back.", remedy=_WAIT)
     met = _met(service, rollouts)
     if met is None:
         return Succession()
@@ -76,8 +79,6 @@ def succession(
             f"{ref_of(met.moving)} brings {version} already: it has {met.share} % of the traffic.",
             remedy=f"Let it go on. {met.steer('promote')} lets it go on at once; action=rollback takes it back.",
         )
-    if section(met.moving, "status").get("phase") == "RollingBack":
-        raise Conflict(f"{met} is being rolled back.", remedy=_WAIT)
     if met.full:
         raise Conflict(
             f"{met} has all the traffic, and it is not the stable version yet.",
@@ -90,6 +91,10 @@ def succession(
     raise _in_the_way(service, met, version, strategy)
 
 
+def _phase(rollout: type_json) -> str:
+    return str(section(rollout, "status").get("phase") or "")
+
+
 def _met(service: LiveService, rollouts: list[type_json]) -> _Met | None:
     live = service.live
     if live is None:
@@ -97,8 +102,8 @@ def _met(service: LiveService, rollouts: list[type_json]) -> _Met | None:
     brings, share = labels_of(live).get(VERSION_LABEL, ""), canary_percent(live)
     same = [row for row in rollouts if label_value(str(section(row, "spec").get("version"))) == brings]
     moving = under_way(same)
-    if share is None and moving is None:
-        return None
+    if share is None and not (moving and _phase(moving)):
+        return None  # of a rollout that no controller has seen, nothing is left to be done
     return _Met(brings, 100 if share is None else share, moving)
 
 
