@@ -17,6 +17,7 @@ from ai_platform_mcp.adapters.policy.opa import OpaPolicy
 from ai_platform_mcp.core.decision import Decision
 from policy.questions import question
 from policy.support import POLICIES, regorus
+from support.patience import ROOM
 
 Respond = Callable[[bytes], bytes]
 GOOD = question("request_gpu")
@@ -63,9 +64,9 @@ async def server(respond: Respond, seen: list[bytes] | None = None) -> AsyncIter
     await listener.aclose()
 
 
-async def decide(respond: Respond) -> Decision:
+async def decide(respond: Respond, seconds: float = ROOM) -> Decision:
     async with server(respond) as url:
-        policy = OpaPolicy(url, connect_seconds=0.3, read_seconds=0.3)
+        policy = OpaPolicy(url, connect_seconds=seconds, read_seconds=seconds)
         try:
             return await policy.decide(GOOD)
         finally:
@@ -129,7 +130,7 @@ async def test_a_sound_server_is_believed(truth: dict[str, Any]) -> None:
     ],
 )
 async def test_a_hostile_server_is_denied(answer: bytes) -> None:
-    decision = await decide(lambda _: answer)
+    decision = await decide(lambda _: answer, 0.3)
     assert decision.effect == "deny"
     assert decision.violations[0].code in ("policy_error", "policy_unavailable")
     assert decision.violations[0].msg

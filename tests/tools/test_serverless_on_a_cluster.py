@@ -103,7 +103,7 @@ async def test_cloud_run_from_the_first_release_over_a_canary_and_back(platform:
     become_ready()
     begun = await deploy(platform, "seen:2", "google", canary_percent=10)
     become_ready()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while True:
             row = await platform.call("inspect_platform", kind="deployments", name="seen", cluster="google")
             if row.data.get("canary_percent") == 10 and row.data.get("ready"):

@@ -25,6 +25,7 @@ from ai_platform_mcp.core.errors import (
     Unavailable,
 )
 from ai_platform_mcp.core.plan import Apply, Delete, ObjectRef, Patch, Submit
+from support.patience import ROOM
 
 from .conftest import WallClock, config_for, executing, stamp
 from .hostile import (
@@ -62,7 +63,8 @@ async def against(
     folder: Path, *behaviours: Behaviour, live: Behaviour | None = None
 ) -> AsyncIterator[tuple[Hostile, Kubernetes]]:
     async with hostile(folder, *behaviours, live=live) as server:
-        config = config_for(server.kubeconfig, request_seconds=DEADLINE, connect_seconds=1.0)
+        seconds = DEADLINE if {hang, slow_body} & set(behaviours) else DEADLINE + ROOM
+        config = config_for(server.kubeconfig, request_seconds=seconds, connect_seconds=1.0)
         adapter = kubernetes_adapter([config], WallClock())
         try:
             await adapter.transport.connections.get("c1")  # the import is not the server's fault
@@ -79,7 +81,7 @@ async def expect(error: type[PlatformError], call: Any) -> PlatformError:
     started = time.monotonic()
     with pytest.raises(error) as caught:
         await call
-    assert time.monotonic() - started < DEADLINE + 0.5
+    assert time.monotonic() - started < DEADLINE + ROOM
     assert caught.value.remedy
     assert caught.value.message
     return caught.value

@@ -12,6 +12,7 @@ from ai_platform_mcp.core.plan import ObjectRef
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import Caller
 from kubernetes_servers import Server
+from support.patience import ROOM
 
 from .conftest import Cluster, WallClock, config_for
 
@@ -121,7 +122,7 @@ async def test_a_watch_yields_what_is_there_then_changes_then_the_end(cluster: C
 
 
 async def test_a_watch_ends_by_itself(cluster: Cluster) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(1 + ROOM):
         seen = [
             live
             async for live in cluster.adapter.reader.watch(

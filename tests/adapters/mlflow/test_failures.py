@@ -16,6 +16,7 @@ from ai_platform_mcp.core.errors import DeadlineExceeded, Forbidden, OutcomeUnkn
 from ai_platform_mcp.core.permit import Permit, open_permit
 from ai_platform_mcp.core.plan import SetAlias, SetTag
 from ai_platform_mcp.core.rows import Stamp
+from support.patience import ROOM
 
 STAMP = Stamp(operation_id="op-1", plan_digest="d1")
 Serve = Callable[[Callable[["Handler"], None]], str]
@@ -75,7 +76,7 @@ async def dead_since_it_was_loaded(port: int) -> MlflowRegistry:
 
 
 @pytest.mark.parametrize("registry_of", [dead, dead_since_it_was_loaded])
-async def test_a_dead_server_is_unavailable_within_a_second(
+async def test_a_dead_server_is_unavailable_without_waiting_for_the_deadline(
     registry_of: Callable[[int], Awaitable[MlflowRegistry]],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -84,7 +85,7 @@ async def test_a_dead_server_is_unavailable_within_a_second(
     began = time.monotonic()
     with pytest.raises(Unavailable) as error:
         await registry.models()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < ROOM
     assert error.value.remedy and error.value.retryable
     assert "geheim" not in json.dumps(error.value.as_dict())
     with open_permit(Permit("op-1", "s1")), pytest.raises(Unavailable):
@@ -99,7 +100,7 @@ async def test_a_slow_server_costs_the_deadline_and_no_more(serve: Serve) -> Non
         await registry.models()
     with open_permit(Permit("op-1", "s1")), pytest.raises(OutcomeUnknown):
         await registry.execute(SetTag(id="s1", title="t", model="m", key="k", value="v"), STAMP)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 0.6 + ROOM
     released.set()
 
 
