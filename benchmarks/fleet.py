@@ -12,14 +12,16 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
+from ai_platform_mcp.domain.waves import CANARY_NODES, CANARY_PERCENT, TOLERATED_PERCENT
 from benchmarks import fleet_faults as rates
-from benchmarks.fleet_run import CANARY_PERCENT, run
+from benchmarks import fleet_traffic as traffic
+from benchmarks.fleet_run import run
 from benchmarks.fleet_score import LAG, Score
 from benchmarks.report import Section, Target
 
@@ -67,7 +69,7 @@ def _runs(seeds: Sequence[int], nodes: int, jobs: int) -> Iterator[Score]:
 
 def _told(score: Score, place: int, of: int) -> None:
     told = f"{place}/{of}: seed {score.seed}, {score.nodes} nodes, {score.bad or 'good'}: {score.phase} {score.reason}"
-    faults = "; ".join([*score.wrong, *score.left_wrong])
+    faults = "; ".join([*score.wrong, *score.left_wrong, *score.outside])
     print(f"{told}, {score.wall_seconds:.1f} s {faults}".rstrip(), file=sys.stderr, flush=True)
 
 
@@ -96,13 +98,19 @@ def _column(scores: Sequence[Score]) -> dict[str, str]:
     stopped = [row for row in bad if not row.beyond_canary]
     away = [seconds for row in good for seconds in row.late_times]
     nodes = scores[0].nodes
+    measured = [row for row in bad if row.bad in rates.MEASURED]
+    judged = [row for row in good if row.analysed]
     return {
         "ended: " + ", ".join(("succeeded", "rolled back", "held for a person", "other")): _ends(scores),
         "success or commit told wrongly": f"{sum(bool(row.wrong) for row in scores)} runs",
         "bad models that no node beyond the canary ran": _share(len(stopped), len(bad)),
+        "… of those that only analysis can tell": _share(sum(not row.beyond_canary for row in measured), len(measured)),
         "nodes beyond the canary that ran a bad model, in all": str(sum(row.beyond_canary for row in bad)),
         "bad models that a rollout called a success": str(sum(row.phase == "Succeeded" for row in bad)),
         "good models rolled back": _share(sum(row.rolled_back for row in good), len(good)),
+        "… by analysis, of those that had one": _share(sum(_by_analysis(row) for row in judged), len(judged)),
+        "pauses because analysis could not tell: good / bad models": _pauses(judged, bad),
+        "sites with a window: nodes that began to change / outside of it": _windows(scores),
         "nodes late at success that converged when they came back": _share(came, late),
         "… how long after they were back, p50 / p95": _times(away),
         "time until success of good models, p50 / p95": _times(_after(good, "Succeeded")),
@@ -122,6 +130,19 @@ def _ends(scores: Sequence[Score]) -> str:
     ends = Counter(row.phase for row in scores)
     known = [ends.pop(phase, 0) for phase in ("Succeeded", "RolledBack", "Paused")]
     return ", ".join(str(count) for count in (*known, sum(ends.values())))
+
+
+def _by_analysis(row: Score) -> bool:
+    return row.rolled_back and row.reason == "analysis"
+
+
+def _pauses(good: Iterable[Score], bad: Iterable[Score]) -> str:
+    return " / ".join(str(sum(row.inconclusive for row in rows)) for rows in (good, bad))
+
+
+def _windows(scores: Sequence[Score]) -> str:
+    sites, began = sum(row.windows for row in scores), sum(row.began_in_windows for row in scores)
+    return f"{sites} sites: {began} / {sum(len(row.outside) for row in scores)}"
 
 
 def _after(scores: Iterable[Score], phase: str) -> list[float]:
@@ -170,6 +191,7 @@ def _targets(scores: Sequence[Score]) -> tuple[Target, ...]:
     bad = [row for row in scores if row.bad]
     fooled = sum(row.phase == "Succeeded" for row in bad if row.bad != "picky")
     left = sum(len(row.left_wrong) for row in scores)
+    outside = sum(len(row.outside) for row in scores)
     endless = sum(row.phase not in ("Succeeded", "RolledBack", "Paused", "Stopped") for row in scores)
     return (
         Target(
@@ -177,13 +199,14 @@ def _targets(scores: Sequence[Score]) -> tuple[Target, ...]:
         ),
         Target(f"no model that is bad everywhere is called a success: {fooled} of {len(bad)}", not fooled),
         Target(f"no node is left in a wrong state: {left}", not left),
+        Target(f"no node began to change outside of its site's window: {outside}", not outside),
         Target(f"every rollout comes to an end or to a person: {endless} did not", not endless),
     )
 
 
 def _notes(scores: Sequence[Score]) -> tuple[str, ...]:
     causes = Counter(cause for row in scores if row.rolled_back and not row.bad for cause in row.causes)
-    kinds = {kind: [row for row in scores if row.bad == kind] for kind in rates.BAD}
+    kinds = {kind: [row for row in scores if row.bad == kind] for kind in (*rates.BAD, *rates.MEASURED)}
     stopped = ", ".join(
         f"{kind} {sum(not row.beyond_canary for row in rows)} of {len(rows)}" for kind, rows in kinds.items() if rows
     )
@@ -203,22 +226,34 @@ def _assumptions() -> str:
     return (
         "The real controller and its adapter against the sandbox's API over HTTP on loopback, in virtual time; nodes are "
         "simulated, and only they know what they run. The rollout is what deploy_model applies in production for a version with "
-        "golden inputs, but without analysis: nobody "
-        f"simulates metrics. Sites in growing waves, the first about {CANARY_PERCENT}% and a canary, soak 10 min, probation "
-        "1 min, quorum 90%, one node may fail beyond the canary, back to the release before where more do. Drawn per seed: a bad "
+        f"golden inputs. Sites in growing waves, the first a canary of about {CANARY_PERCENT}% but of {CANARY_NODES} nodes at "
+        f"most, soak 10 min, probation 1 min, quorum 90%, {TOLERATED_PERCENT}% of the nodes (one at least) may fail beyond the "
+        "canary, back to the release before where more do. Drawn per seed: a bad "
         f"model in {percent(rates.BAD_MODEL)} of the runs (ends at once, wrong answers, never ready, ends after 2 to 20 min, "
         f"ends at once on {percent(rates.PICKY_SHARE)} of the nodes; each as likely), a registry that throttles "
         f"{percent(rates.THROTTLED_SHARE)} of the nodes for 5 to 40 min ({percent(rates.THROTTLED_REGISTRY)}), up to "
         f"{rates.KILLS} kills of the controller before or after a random write, an API server that dies at a random write and is "
         f"away for 5 to 60 s ({percent(rates.API_RESTARTS)}), a second controller without a lease for up to 10 min "
         f"({percent(rates.SECOND_CONTROLLER)}), a person's pause of 5 to 60 min ({percent(rates.PAUSED_BY_A_PERSON)}), images "
-        f"fetched ahead ({percent(rates.STAGED)}). Drawn per node: offline at the start ({percent(rates.OFFLINE_AT_START)}: a "
+        f"fetched ahead ({percent(rates.STAGED)}), {_measuring(percent)}, maintenance windows of 1 to 3 h a day at "
+        f"{percent(rates.WINDOWED_SITES)} of the sites ({percent(rates.WINDOWED)}). "
+        f"Drawn per node: offline at the start ({percent(rates.OFFLINE_AT_START)}: a "
         f"third for ever), goes and comes back within seconds to 6 h ({percent(rates.COMES_AND_GOES)}), flaps for up to 2 h "
         f"({percent(rates.FLAPS)}), loses power within a minute of activation ({percent(rates.VANISHES_WHEN_ACTIVATED)}, half "
         f"come back without their pods), a line on which the image takes 10 to 60 min ({percent(rates.SLOW_LINE)}; else about "
         f"1.5 min), broken for anything new ({percent(rates.BROKEN)}), another machine under the same name "
         f"({percent(rates.REPLACED)} of those that return). A word counts as wrong if it was for {LAG:.0f} s or more: a dead "
         "node counts as ready for 50 s in Kubernetes. A person answers pauses that nobody asked for after 30 min."
+    )
+
+
+def _measuring(percent: Callable[[float], str]) -> str:
+    return (
+        f"analysis of errors and slow calls ({percent(rates.ANALYSED)}: the real adapter asks the sandbox's metrics store over "
+        f"HTTP, which scrapes each node it reaches once a minute; nodes answer {traffic.LEAST_RATE:g} to {traffic.MOST_RATE:g} "
+        f"calls/s, of which {percent(traffic.FAILS)} fail and {percent(traffic.SLOW)} are slow, and "
+        f"{percent(rates.BAD_BY_MEASURE)} of these runs bring a model that is bad by this alone: "
+        f"{percent(traffic.FAILS_WHERE_BAD)} fail, or {percent(traffic.SLOW_WHERE_BAD)} are slow)"
     )
 
 

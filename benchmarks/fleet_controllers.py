@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,15 @@ import anyio
 
 from ai_platform_mcp.adapters.kubernetes.connection import ClusterConfig
 from ai_platform_mcp.adapters.kubernetes.controlling import ControllerAccess
+from ai_platform_mcp.adapters.prometheus.client import PrometheusClient
+from ai_platform_mcp.adapters.prometheus.counts import PrometheusCounts
 from ai_platform_mcp.cli.controller import feeds_of
+from ai_platform_mcp.cli.measuring import SECONDS
 from ai_platform_mcp.controllers.edge.loop import Controller
 from ai_platform_mcp.controllers.edge.ports import FIELD_MANAGER, Write
 from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.rows import ClusterInfo
+from benchmarks.fleet_time import HandClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -78,8 +81,8 @@ class Hand:
 class Process:
     """A controller's process, started again whenever it is killed."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, now: Callable[[], datetime], kills: tuple[Kill, ...]):
-        self._kubeconfig, self._namespace, self._now = kubeconfig, namespace, now
+    def __init__(self, kubeconfig: Path, namespace: str, clock: HandClock, kills: tuple[Kill, ...], metrics: str = ""):
+        self._kubeconfig, self._namespace, self._clock, self._metrics = kubeconfig, namespace, clock, metrics
         self._kills = list(kills)
         self.killed = 0
         self.writes = 0
@@ -104,11 +107,20 @@ class Process:
         config = ClusterConfig(info=ClusterInfo(name="fleet"), kubeconfig=self._kubeconfig)
         access = ControllerAccess(config, FIELD_MANAGER)
         hand = Hand(access, kill)
-        controller = Controller(hand, self._namespace, now=self._now, image=OURS, idle=IDLE)
+        counts = PrometheusCounts(PrometheusClient(self._metrics, seconds=SECONDS), self._clock)
+        controller = Controller(
+            hand,
+            self._namespace,
+            now=self._clock.second,
+            image=OURS,
+            idle=IDLE,
+            counts=counts if self._metrics else None,
+        )
         try:
             yield hand, controller
         finally:
             self.writes += hand.writes
+            await counts.aclose()
             await access.aclose()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,11 +24,19 @@ SECOND_CONTROLLER = 0.2
 PAUSED_BY_A_PERSON = 0.2
 STAGED = 0.5
 KILLS = 3
+ANALYSED = 0.3
+"""Of the runs: with analysis, and a metrics store to measure by."""
+BAD_BY_MEASURE = 0.4
+"""Of those: with a model that only analysis can tell from a good one."""
+WINDOWED, WINDOWED_SITES = 0.25, 0.3
+"""Runs with maintenance windows, and the share of their sites that have one."""
 
-Bad = Literal["crashes", "lies", "hangs", "leaks", "picky"]
+Bad = Literal["crashes", "lies", "hangs", "leaks", "picky", "fails", "slow"]
 BAD: tuple[Bad, ...] = ("crashes", "lies", "hangs", "leaks", "picky")
 """A bad model ends at once, answers the golden inputs wrongly, never becomes ready, ends some minutes after it became ready (two
 to twenty), or ends at once on a part of the nodes only (four in ten)."""
+MEASURED: tuple[Bad, ...] = ("fails", "slow")
+"""Bad although its pods are ready and its golden answers right: calls fail, or take long (``fleet_traffic`` says how many)."""
 PICKY_SHARE = 0.4
 
 
@@ -82,6 +90,9 @@ class Script:
     api_restart: tuple[int, bool, float] | None = None
     second: tuple[float, float] | None = None
     pause: tuple[float, float] | None = None
+    analysed: bool = False
+    windows: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """By site: the minutes of each day (UTC) between which its nodes may change."""
 
     @property
     def last(self) -> float:
@@ -90,8 +101,8 @@ class Script:
         return max([end for end in ends if end != float("inf")], default=0.0)
 
 
-def script(seed: int, nodes: list[str]) -> Script:
-    """Return what befalls the run of a seed."""
+def script(seed: int, nodes: list[str], sites: Sequence[str] = (), asked: int = 0) -> Script:
+    """Return what befalls the run of a seed, whose rollout is asked for in such a minute of the day."""
     chance = random.Random(f"fleet-{seed}")
     bad = chance.choice(BAD) if chance.random() < BAD_MODEL else None
     fates = {name: _fate(random.Random(f"fleet-{seed}-{name}")) for name in nodes}
@@ -104,7 +115,7 @@ def script(seed: int, nodes: list[str]) -> Script:
     begin = chance.uniform(0, HOUR)
     second = (begin, begin + chance.uniform(MINUTE, 10 * MINUTE))
     paused = chance.uniform(0, HOUR)
-    return Script(
+    found = Script(
         fates=fates,
         bad=bad,
         staged=chance.random() < STAGED,
@@ -114,6 +125,19 @@ def script(seed: int, nodes: list[str]) -> Script:
         second=second if chance.random() < SECOND_CONTROLLER else None,
         pause=(paused, paused + chance.uniform(5, 60) * MINUTE) if chance.random() < PAUSED_BY_A_PERSON else None,
     )
+    return _more(found, random.Random(f"fleet-measured-{seed}"), sites, asked)
+
+
+def _more(found: Script, chance: random.Random, sites: Sequence[str], asked: int) -> Script:
+    """Add what has draws of its own, so that it changes nothing in the seeds without it."""
+    found.analysed = chance.random() < ANALYSED
+    if found.analysed and chance.random() < BAD_BY_MEASURE:
+        found.bad = chance.choice(MEASURED)
+    if chance.random() < WINDOWED:
+        for site in [site for site in sites if chance.random() < WINDOWED_SITES]:
+            begin = asked + chance.randrange(-60, 300)
+            found.windows[site] = begin % 1440, (begin + chance.randrange(60, 180)) % 1440
+    return found
 
 
 def _fate(chance: random.Random) -> Fate:

@@ -16,7 +16,7 @@ import anyio
 
 from ai_platform_mcp.sandbox.kube.clock import stamp
 from ai_platform_mcp.sandbox.kube.storage import Change
-from ai_platform_mcp.sandbox.kube.store import Store
+from ai_platform_mcp.sandbox.kube.store import Store, Write
 from benchmarks.fleet_faults import Absence, Script
 from benchmarks.fleet_nodes import Device, Step
 from benchmarks.fleet_pods import Json
@@ -149,13 +149,13 @@ class Life:
         if (self._namespace, pod) in self._objects("pods"):
             self._store.storage.commit("pods", (self._namespace, pod), None)
 
-    async def register(self, name: str) -> None:
-        """Let a node join."""
-        live = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": dict(self.labels[name])}}
+    async def register(self, name: str, **more: str) -> None:
+        """Let a node join, with ``more`` labels than its kubelet's own."""
+        live = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {**self.labels[name], **more}}}
         room = {"cpu": "12", "memory": "64Gi", "pods": "60"}
         info = {"architecture": "arm64", "operatingSystem": "linux"}
         status = {"conditions": [self._ready(True)], "allocatable": room, "capacity": room, "nodeInfo": info}
-        await self._store.create({**live, "status": status})
+        await self._store.create({**live, "status": status}, Write(trusted=True))
 
     async def register_anew(self, node: str) -> None:
         """Another machine joins under this name."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from benchmarks.fleet_faults import Absence, Bad, Fate
+from benchmarks.fleet_faults import MEASURED, Absence, Bad, Fate
 from benchmarks.fleet_pods import Copy, Json, ended, lost, told
 
 NOTICED_AFTER = 50.0
@@ -93,9 +93,13 @@ class Device:
 
     def well(self, version: str) -> bool:
         """Whether a version serves here as it should, right now."""
-        if version == self._new and self._bad is not None and (self._bad != "picky" or self.fate.bad_here):
+        if version == self._new and self._takes(version) not in ("well", "broken"):
             return False
         return any(row.serves and row.version == version and row.state == "ready" for row in self.copies.values())
+
+    def serving(self) -> set[str]:
+        """Return the versions that answer calls here now."""
+        return {row.version for row in self.copies.values() if row.serves and row.state == "ready" and self.powered}
 
     def unwell_for(self, version: str) -> float:
         """Return for how many seconds a version has not served here; infinity where it never did."""
@@ -277,7 +281,7 @@ class Device:
             return "broken"
         if self._bad == "picky":
             return "crashes" if self.fate.bad_here else "well"
-        return self._bad or "well"
+        return "well" if self._bad is None or self._bad in MEASURED else self._bad
 
     def _note(self, copy: Copy) -> None:
         """Remember until when a version served, before it does not any more."""

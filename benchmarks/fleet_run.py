@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
 import random
 import tempfile
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from typing import Any
 import anyio
 
 from ai_platform_mcp.controllers.edge.daemon_sets import EDGE_TOLERATION
-from ai_platform_mcp.domain.fleet import Member
-from ai_platform_mcp.domain.waves import plan_waves
+from ai_platform_mcp.domain.analysis.asked import analysis_for
+from ai_platform_mcp.domain.fleet import SITES_CONFIG_MAP, SITES_NAMESPACE, Member
+from ai_platform_mcp.domain.waves import plan_waves, tolerated_failures, usual_canary
 from ai_platform_mcp.manifests.common import Capabilities, Compute, Origin
 from ai_platform_mcp.manifests.edge import (
     API,
@@ -42,12 +45,14 @@ from benchmarks.fleet_nodes import Device
 from benchmarks.fleet_pods import Json
 from benchmarks.fleet_score import Score, Witness
 from benchmarks.fleet_server import Server, served
+from benchmarks.fleet_time import BEGIN as WORLD
 from benchmarks.fleet_time import HandClock, HandLoop, by_hand
+from benchmarks.fleet_traffic import Traffic, scraped
+from benchmarks.fleet_windows import told
 
 NAMESPACE, MODEL, OLD, NEW = "vision-prod", "vision", "1", "2"
 BEGIN = 600.0
 """Seconds for which the fleet runs the release before, undisturbed for the first half, until the rollout is asked for."""
-CANARY_PERCENT = 10
 INPUTS = "sha256:" + hashlib.sha256(b"golden inputs").hexdigest()
 ANSWER_AFTER = 1800.0
 """Seconds that a person takes to answer a pause that nobody asked for."""
@@ -91,6 +96,8 @@ class World:
     clock: HandClock
     loop: HandLoop
     witness: Witness
+    metrics: str = ""
+    """Where the metrics store is; empty where there is none."""
     counts: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
     @property
@@ -121,20 +128,35 @@ async def _run(seed: int, nodes: int, folder: Path) -> Score:
     with by_hand() as (loop, clock), without_jitter():
         async with open_store(None, clock) as store, served(store, folder) as server:
             where = places(nodes)
-            fates = script(seed, [name for name, _, _ in where])
+            asked = WORLD.hour * 60 + WORLD.minute + round(BEGIN / 60)
+            fates = script(seed, [name for name, _, _ in where], sorted({site for _, site, _ in where}), asked)
             life = Life(store, loop, clock, NAMESPACE, fates, seed, BEGIN)
-            witness = Witness(life, store, loop, MODEL, release(NEW), BEGIN)
+            witness = Witness(life, store, loop, MODEL, release(NEW), BEGIN, fates.windows)
             world = World(seed, store, server, life, fates, clock, loop, witness)
             living = [asyncio.create_task(step) for step in (life.run(), life.leases())]
             await _furnish(world, where)
-            await anyio.sleep(BEGIN / 2)
-            life.befall()
-            await anyio.sleep(BEGIN / 2)
             try:
-                return await _rolled(world, where)
+                async with _measured(world, living) as world.metrics:
+                    await anyio.sleep(BEGIN / 2)
+                    life.befall()
+                    await anyio.sleep(BEGIN / 2)
+                    return await _rolled(world, where)
             finally:
                 for task in living:
                     task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _measured(world: World, living: list[asyncio.Task[None]]) -> AsyncGenerator[str]:
+    """Have calls counted and a metrics store answer, where the rollout is going to ask for analysis."""
+    if not world.script.analysed:
+        yield ""
+        return
+    labels = {"model": MODEL, "namespace": NAMESPACE, "target": "edge"}
+    traffic = Traffic(world.loop, world.life.devices, labels, NEW, world.script.bad, world.seed)
+    living.append(asyncio.create_task(traffic.run()))
+    async with scraped(traffic, world.loop, world.clock) as url:
+        yield url
 
 
 async def _furnish(world: World, where: list[tuple[str, str, str]]) -> None:
@@ -152,20 +174,24 @@ async def _furnish(world: World, where: list[tuple[str, str, str]]) -> None:
             SITE_LABEL: site,
             REGION_LABEL: region,
         }
-        await life.register(name)
-        await store.patch("v1", "Node", name, {"metadata": {"labels": {release_node_label(MODEL): OLD}}})
+        await life.register(name, **{release_node_label(MODEL): OLD})
+    if world.script.windows:
+        meta = {"name": SITES_CONFIG_MAP, "namespace": SITES_NAMESPACE}
+        rules = {site: json.dumps({"maintenance_window_utc": told(*row)}) for site, row in world.script.windows.items()}
+        await store.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SITES_NAMESPACE}})
+        await store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": rules})
     service = SiteService(release=release(OLD), namespace=NAMESPACE, compute=Compute(tolerations=(EDGE_TOLERATION,)))
     origin = Origin(model=MODEL, version=OLD, model_digest=release(OLD).digest)
     await store.apply(release_daemon_set(service, origin), Write(manager="ai-platform-mcp-controller"))
 
 
 def _asked(world: World, where: list[tuple[str, str, str]]) -> Json:
-    """Return the rollout that deploy_model applies in production, but for what differs by seed, and without analysis."""
+    """Return the rollout that deploy_model applies in production, but for what differs by seed: whether there is analysis."""
     devices = world.life.devices
     members = [
         Member(node=name, site=site, region=region, online=devices[name].reached) for name, site, region in where
     ]
-    waves = plan_waves(members, CANARY_PERCENT)
+    waves = plan_waves(members, usual_canary(len(members)))
     asked = Rollout(
         name=f"{MODEL}-{NEW}",
         namespace=NAMESPACE,
@@ -176,7 +202,9 @@ def _asked(world: World, where: list[tuple[str, str, str]]) -> Json:
         generation=1,
         rollback_to=release(OLD),
         golden_inputs=GoldenInputs(uri=f"oci://registry.example/{MODEL}-golden@{INPUTS}", digest=INPUTS),
+        analysis=analysis_for(("errors", "slow")).manifest() if world.script.analysed else None,
         stage=world.script.staged,
+        max_failures=tolerated_failures(len(members)),
     )
     can = Capabilities(kinds=frozenset({f"{API}/EdgeRollout"}), kubernetes_minor=36)
     origin = Origin(model=MODEL, version=NEW, model_digest=release(NEW).digest, environment="production")
@@ -188,7 +216,7 @@ async def _rolled(world: World, where: list[tuple[str, str, str]]) -> Score:
     live = await world.store.create(_asked(world, where))
     world.witness.begin(live)
     world.server.dies = world.script.api_restart
-    first = Process(world.server.kubeconfig, NAMESPACE, world.clock.second, world.script.kills)
+    first = Process(world.server.kubeconfig, NAMESPACE, world.clock, world.script.kills, world.metrics)
     async with anyio.create_task_group() as group:
         group.start_soon(first.run)
         group.start_soon(_second, world)
@@ -208,7 +236,7 @@ async def _second(world: World) -> None:
     begin, end = world.script.second
     await anyio.sleep(begin)
     with anyio.move_on_after(end - begin):
-        await Process(world.server.kubeconfig, NAMESPACE, world.clock.second, ()).run()
+        await Process(world.server.kubeconfig, NAMESPACE, world.clock, (), world.metrics).run()
 
 
 async def _person(world: World) -> None:

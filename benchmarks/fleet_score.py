@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from benchmarks.fleet_nodes import Device
 from benchmarks.fleet_pods import Json
 from benchmarks.fleet_time import BEGIN as WORLD
 from benchmarks.fleet_time import HandLoop
+from benchmarks.fleet_windows import Window, closed_for
 
 LAG = 60.0
 """Seconds in which the cluster itself cannot know better: a dead node counts as ready for 50 s, and a kubelet takes its time."""
@@ -42,6 +44,15 @@ class Score:
     causes: list[str] = field(default_factory=list[str])
     """Of a rollback: what truly ailed the nodes that were given up."""
     beyond_canary: int = 0
+    analysed: bool = False
+    inconclusive: int = 0
+    """How often analysis could not tell, and the rollout was paused."""
+    windows: int = 0
+    """Sites with a maintenance window."""
+    began_in_windows: int = 0
+    """Nodes of such sites that began an activation."""
+    outside: list[str] = field(default_factory=list[str])
+    """Nodes that began one outside of it."""
     converged_after: float | None = None
     late: int = 0
     late_converged: int = 0
@@ -60,8 +71,20 @@ class Score:
 class Witness:
     """Hears every change that the API server takes, and looks at the nodes themselves."""
 
-    def __init__(self, life: Life, store: Store, loop: HandLoop, model: str, release: Release, begin: float):
+    def __init__(
+        self,
+        life: Life,
+        store: Store,
+        loop: HandLoop,
+        model: str,
+        release: Release,
+        begin: float,
+        windows: Mapping[str, Window],
+    ):
         self.answers = 0
+        self._windows = windows
+        self._inconclusive = self._began = 0
+        self._outside: list[str] = []
         self._life, self._store, self._loop, self._begin = life, store, loop, begin
         self._new = release.version
         self._mark, self._label = mark_annotation(model), release_node_label(model)
@@ -90,11 +113,26 @@ class Witness:
             mark = (meta.get("annotations") or {}).get(self._mark, "")
             ready = _ready(change.obj).get("status")
             self._write_down(bucket, change, [meta.get("labels"), mark, ready])
-            before = ((change.before or {}).get("metadata") or {}).get("annotations") or {}
-            if mark and '"committed"' in mark and '"committed"' not in before.get(self._mark, ""):
+            before = (change.before or {}).get("metadata") or {}
+            said = (before.get("annotations") or {}).get(self._mark, "")
+            if mark and '"committed"' in mark and '"committed"' not in said:
                 self._told_of_node(self._life.devices[meta["name"]], "committed")
+            label = (before.get("labels") or {}).get(self._label)
+            if change.kind != "DELETED" and label != self._new == (meta.get("labels") or {}).get(self._label):
+                self._activated(self._life.devices[meta["name"]])
         elif bucket == "pods":
             self._write_down(bucket, change, change.obj.get("status"))
+
+    def _activated(self, device: Device) -> None:
+        """Judge a node that begins to change by its site's window; a write that was on its way when it closed is let pass."""
+        window = self._windows.get(device.site)
+        if window is None:
+            return
+        self._began += 1
+        late = closed_for(window, self._loop.moment)
+        if late > LAG:
+            since = self._loop.moment - self._begin
+            self._outside.append(f"{since:.0f} s: {device.name} began outside of {window} ({late:.0f} s after it)")
 
     def _write_down(self, bucket: str, change: Change, what: object) -> None:
         """Keep the digest; what happens at one moment has no order."""
@@ -109,6 +147,7 @@ class Witness:
         if phase == self._phase:
             return
         self._phase = phase
+        self._inconclusive += phase == "Paused" and status.get("reason") == "inconclusive"
         self._phases.setdefault(phase, self._loop.moment - self._begin)
         if phase == "Succeeded":
             self._claims += 1
@@ -149,6 +188,11 @@ class Witness:
             message=status.get("message", ""),
             claims=self._claims,
             wrong=self._wrong,
+            analysed=script.analysed,
+            inconclusive=self._inconclusive,
+            windows=len(self._windows),
+            began_in_windows=self._began,
+            outside=self._outside,
             rolled_back="RollingBack" in self._phases or "RolledBack" in self._phases,
             counts=counts,
             answers=self.answers,
@@ -185,6 +229,8 @@ class Witness:
             device = self._life.devices[name]
             if not device.reached or device.fate.broken or device.back_at - self._begin < success:
                 continue
+            if device.site in self._windows:  # it waits for its window, as it should
+                continue
             score.late += 1
             if device.well(self._new):
                 score.late_converged += 1
@@ -202,7 +248,9 @@ class Witness:
             return f"{name} runs {sorted(runs)} and is labelled {label!r}"
         if label and not device.well(label) and not (label == self._new and device.fate.broken):
             return f"{name} is labelled {label!r} and does not serve it"
-        if phase == "Succeeded" and label != self._new and not self._given_up(name):
+        window = self._windows.get(device.site)
+        may = window is None or not closed_for(window, self._loop.moment)
+        if phase == "Succeeded" and label != self._new and may and not self._given_up(name):
             return f"{name} runs {label!r} after a success"
         if phase == "RolledBack" and label not in (OLD, ""):
             return f"{name} runs {label!r} after a rollback"

@@ -22,6 +22,35 @@ _Message = MutableMapping[str, Any]
 _FOREVER = 10**9
 
 
+class Protocols:
+    """Makes the protocol of each connection to an ASGI application, without the timers of a server process."""
+
+    def __init__(self, app: Any):
+        self._state = ServerState()
+        self._config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=_FOREVER,
+            lifespan="off",
+            ws="none",
+            interface="asgi3",
+            proxy_headers=False,
+        )
+        self._config.load()
+
+    def __call__(self) -> asyncio.Protocol:
+        made: Any = self._config.http_protocol_class
+        return made(config=self._config, server_state=self._state, app_state={})
+
+    def drop(self) -> None:
+        """Reset every connection."""
+        for connection in list(self._state.connections):
+            transport: Any = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+
+
 class Server:
     """An API server. ``dies`` says at which write it does, whether the write is still done, and for how long it is away."""
 
@@ -34,18 +63,7 @@ class Server:
         self._store = store
         access = Access(store)
         self._app: Any = build_kube_app(store, access)
-        self._state = ServerState()
-        self._config = uvicorn.Config(
-            self._answer,
-            log_level="warning",
-            access_log=False,
-            timeout_keep_alive=_FOREVER,
-            lifespan="off",
-            ws="none",
-            interface="asgi3",
-            proxy_headers=False,
-        )
-        self._config.load()
+        self._protocols = Protocols(self._answer)
         self._port = 0
         self._serving: asyncio.Server | None = None
         self._token = access.admin_token
@@ -56,21 +74,14 @@ class Server:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", self._port))
         self._port = bound.getsockname()[1]
-        self._serving = await asyncio.get_running_loop().create_server(self._protocol, sock=bound, backlog=256)
+        self._serving = await asyncio.get_running_loop().create_server(self._protocols, sock=bound, backlog=256)
         write_kubeconfig(self.kubeconfig, f"http://127.0.0.1:{self._port}", self._token)
-
-    def _protocol(self) -> asyncio.Protocol:
-        made: Any = self._config.http_protocol_class
-        return made(config=self._config, server_state=self._state, app_state={})
 
     def drop(self) -> None:
         """Stop listening and reset every connection; what has happened is forgotten, so that old watches get 410."""
         if self._serving is not None:
             self._serving.close()
-        for connection in list(self._state.connections):
-            transport: Any = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
+        self._protocols.drop()
         for bucket in self._store.storage.buckets.values():
             bucket.history.clear()
             bucket.compacted = self._store.storage.version

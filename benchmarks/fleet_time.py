@@ -47,6 +47,15 @@ class HandLoop(asyncio.SelectorEventLoop):
         """Whether a thread works for the loop, or something is between two of its sockets."""
         return bool(self._working or self.threads() or self.journey.under_way)
 
+    @contextlib.contextmanager
+    def at_work(self) -> Generator[None]:
+        """Let no time pass until the end of the block."""
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         """Run a function in a thread, and let no time pass until it has ended."""
         future = super().run_in_executor(executor, func, *args)
@@ -59,11 +68,8 @@ class HandLoop(asyncio.SelectorEventLoop):
 
     async def sock_connect(self, sock: Any, address: Any) -> None:
         """Connect, and let no time pass until that has ended."""
-        self._working += 1
-        try:
+        with self.at_work():
             await super().sock_connect(sock, address)
-        finally:
-            self._working -= 1
 
     def _make_socket_transport(self, sock: socket.socket, *args: Any, **options: Any) -> Any:
         made: Any = super()._make_socket_transport  # pyright: ignore  (asyncio's own, where every connection passes)

@@ -50,5 +50,20 @@ def test_a_word_that_is_not_so_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(score.left_wrong) == NODES
 
 
+def test_a_model_that_only_its_calls_betray_is_stopped_by_analysis_over_the_wire() -> None:
+    score = run(51)
+    assert (score.bad, score.analysed, score.phase, score.reason) == ("fails", True, "RolledBack", "analysis")
+    assert score.beyond_canary == 0 and score.wrong == [] and score.left_wrong == []
+
+
+def test_a_node_that_changes_outside_of_its_sites_window_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("benchmarks.fleet_run"), "LONGEST", 1500.0)
+    observe = importlib.import_module("ai_platform_mcp.controllers.edge.observe")
+    monkeypatch.setattr(observe, "is_open", lambda text, now: True)
+    broken = run(90)
+    assert broken.began_in_windows and len(broken.outside) == broken.began_in_windows
+    assert not all(target.met for target in importlib.import_module("benchmarks.fleet").section([broken], []).targets)
+
+
 def _never(device: object, version: str) -> bool:
     return False
