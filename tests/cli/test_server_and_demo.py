@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from ai_platform_mcp.cli import demo
+from ai_platform_mcp.cli.output import Output
+from ai_platform_mcp.core.errors import Unavailable
 from ai_platform_mcp.sandbox import process
 from support.seeded import seeded_state
 from support.serving import http_server
@@ -51,6 +56,55 @@ def test_a_server_answers_as_this_process_does_and_asks_at_this_terminal(termina
         )
         assert asked.code == 0, asked.out
         assert "applied" in asked.out.lower()
+
+
+@pytest.mark.parametrize(("words", "ended", "fails"), [(("--down",), 1, True), ((), 0, False)])
+def test_down_ends_the_sandbox_however_the_play_ends(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], ended: int, fails: bool
+) -> None:
+    async def played(*_: object) -> dict[str, object]:
+        if fails:
+            raise Unavailable("The play fails.", remedy="Mend it.")
+        return {}
+
+    stopped: list[Path] = []
+
+    async def down(state: Path) -> bool:
+        stopped.append(state)
+        return True
+
+    monkeypatch.setattr(demo, "play", played)
+    monkeypatch.setattr(process, "down", down)
+    done = terminal.run("demo", *words)
+    assert (done.code, stopped) == (int(fails), [terminal.state_dir] * ended)
+    assert ("The play fails." in done.err) is fails
+
+
+@pytest.mark.parametrize("played_before", [False, True])
+async def test_a_second_play_deploys_thebad_release_no_more_and_tells_what_became_of_it(played_before: bool) -> None:
+    status = {"failed": 2, "total": 10, "phase": "Paused", "message": "2 nodes failed."}
+    done: list[str] = []
+
+    class Fleet:
+        async def newest(self, *_: str) -> dict[str, object] | None:
+            return {"status": status} if played_before else None
+
+        async def break_release(self, model: str, version: str) -> None:
+            done.append(f"break {model} {version}")
+
+        async def watch(self, *_: str) -> dict[str, object]:
+            return {"status": status}
+
+    class Client:
+        async def call_tool(self, name: str, arguments: dict[str, object]) -> SimpleNamespace:
+            done.append(f"{name} {arguments.get('mode', 'plan')}")
+            data = {"status": "ok", "summary": "s", "plan_id": "p", "decision": {"effect": "allow", "revision": "r"}}
+            return SimpleNamespace(structured_content=data, is_error=False)
+
+    output = Output("json")
+    told = await demo.bad_release(demo.Demo(Client(), output), cast("Any", Fleet()), output)
+    assert told == {"phase": "Paused", "failed": 2, "total": 10}
+    assert done == ([] if played_before else ["break vision-v2 4", "deploy_model plan", "deploy_model apply"])
 
 
 @pytest.mark.timeout(400)  # the whole flow; beside other tests it takes three times as long as alone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
@@ -149,7 +150,7 @@ async def play(demo: Demo, output: Output, fleet_of: Callable[[], Awaitable[Flee
     )
 
     demo.title("6  A bad release", "This one crashes wherever it starts. Its canary must be the last to see it.")
-    bad = await _bad_release(demo, fleet, output)
+    bad = await bad_release(demo, fleet, output)
 
     demo.title("7  The guard", "The same call for production is judged on its resolved plan, not on its name.")
     data = await demo.ask("deploy_model", model=MODEL, environment="production", canary_percent=0)
@@ -179,7 +180,7 @@ async def _deploy_badly(demo: Demo, fleet: Fleet) -> None:
     await demo.change("deploy_model", **wanted)
 
 
-async def _bad_release(demo: Demo, fleet: Fleet, output: Output) -> dict[str, Any]:
+async def bad_release(demo: Demo, fleet: Fleet, output: Output) -> dict[str, Any]:
     """Deploy a release that crashes on every node to two sites, and tell where it was stopped."""
     from ai_platform_mcp.domain.objects import section
 
@@ -231,7 +232,9 @@ def demo(
                 remedy="Run it without a platform file.",
             )
         output.say("[bold]An internal AI platform on your machine, driven over MCP.[/bold]")
-        async with session.local() as local:
+        async with AsyncExitStack() as last, session.local() as local:
+            if not keep:  # also where the play fails: nobody wants what is left of it
+                last.push_async_callback(process.down, session.settings.state_dir)
             started = time.monotonic()
             await local.app.readers()
             ready = f"Sandbox ready after {time.monotonic() - started:.0f} s: Kubernetes API, MLflow store, Prometheus API, Rego."
@@ -245,8 +248,6 @@ def demo(
 
                 told = await play(played, output, fleet)
             await _end(local, output, {"seconds": round(played.seconds(), 1), **told}, keep=keep)
-        if not keep:
-            await process.down(session.settings.state_dir)
         return 0
 
     session.run(work)
