@@ -33,12 +33,13 @@ def main() -> None:
 
 def _benches(folder: Path) -> Iterator[Callable[[], Section]]:
     from ai_platform_mcp.sandbox import process
-    from benchmarks import calls, failing, fleet, policy, replay, scale, start, tokens
+    from benchmarks import calls, failing, fleet, policy, replay, router, scale, start, tokens
 
     yield lambda: start.start(folder / "start")
     yield tokens.tokens
     yield lambda: anyio.run(policy.policy)
     yield replay.replay
+    yield router.router
     yield lambda: fleet.fleet(jobs=os.cpu_count() or 1)
     box = folder / "sandbox"
     anyio.run(process.ensure_up, box)

@@ -149,6 +149,13 @@ def scraping_prometheus(folder: Path, target: str, milliseconds: int) -> Iterato
 
 
 @contextlib.contextmanager
+def configured_prometheus(folder: Path, config: str) -> Iterator[str]:
+    """Start a real Prometheus with a configuration, as text; yields its URL."""
+    with _prometheus(folder, config) as url:
+        yield url
+
+
+@contextlib.contextmanager
 def _prometheus(folder: Path, config: str, *options: str) -> Iterator[str]:
     prometheus = shutil.which("prometheus")
     if prometheus is None:

@@ -52,7 +52,7 @@ SYSTEMS = {
     ),
     "litellm": System(
         "LiteLLM proxy",
-        "python -m venv .venv-litellm && .venv-litellm/bin/pip install 'litellm[proxy]==1.106.2' && "
+        "python -m venv .venv-litellm && .venv-litellm/bin/pip install 'litellm[proxy]==1.106.2' 'prometheus-client<1' && "
         "LITELLM_COMMAND=.venv-litellm/bin/litellm make test-real   # never 1.82.7 or 1.82.8: they were malware",
     ),
 }

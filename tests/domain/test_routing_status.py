@@ -197,3 +197,12 @@ def test_small_shares_are_never_told_as_none(share: float, text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.0042, "4.2ms"), (0.089, "89ms"), (2.4, "2.4s")])
 def test_times_are_told_in_the_unit_that_people_use(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_a_target_at_which_everything_failed_is_told_with_its_failures_and_answered_nothing() -> None:
+    dead = site("us-south-1", 1, latency=None, failed_share=1.0, routed=2.0, circuits_open=1, cooldowns=1.0)
+    edge, hosted = status(facts(dead, cloud()))["targets"]
+    assert (edge["requests"], edge["share"], edge["error_share"]) == (0, 0.0, 1.0)
+    assert (hosted["share"], edge["circuits_open"], edge["cooldowns"]) == (1.0, 1, 1)
+    text = "\n".join(lines(status(facts(dead, cloud()))))
+    assert "0% of requests" in text and "100% errors" in text and "cooled down 1 time" in text

@@ -109,3 +109,23 @@ def test_groups_that_a_model_has_no_more_are_named() -> None:
     config = merge({}, "chat", made("chat", 3)).config
     merged = merge(config, "chat", made("chat", 1))
     assert (merged.gone, merged.kept) == (("chat-cloud-2", "chat-cloud-3"), ())
+
+
+@pytest.mark.parametrize(
+    ("live", "after"),
+    [
+        ({}, {"callbacks": ["prometheus"]}),
+        ({"drop_params": True}, {"drop_params": True, "callbacks": ["prometheus"]}),
+        ({"callbacks": ["langfuse"]}, {"callbacks": ["langfuse", "prometheus"]}),
+        ({"callbacks": "langfuse"}, {"callbacks": ["langfuse", "prometheus"]}),
+        ({"callbacks": ["prometheus", "otel"]}, {"callbacks": ["prometheus", "otel"]}),
+        ({"success_callback": ["prometheus"]}, {"success_callback": ["prometheus"]}),
+    ],
+)
+def test_counting_is_turned_on_once_and_stays_on_when_a_model_goes_back(live: Json, after: Json) -> None:
+    fresh = {**made("chat", 1), "litellm_settings": {"callbacks": ["prometheus"]}}
+    config = {"model_list": [deployment("by-hand")], **({"litellm_settings": live} if live else {})}
+    merged = merge(config, "chat", fresh).config
+    assert merged["litellm_settings"] == after
+    assert merge(merged, "chat", fresh).config == merged
+    assert merge(merged, "chat", part(config, "chat")).config["litellm_settings"] == after

@@ -13,10 +13,12 @@ Mode = Literal["answers", "hangs", "limited", "gone"]
 
 
 class ModelServer:
-    """One server. ``calls`` counts what reached it, ``heard`` keeps the messages of each request that it read."""
+    """One server. ``calls`` counts what reached it, ``heard`` keeps the messages of each request that it read. An answer takes
+    ``seconds``."""
 
     def __init__(self, name: str, mode: Mode) -> None:
         self.name, self.mode, self.calls = name, mode, 0
+        self.seconds = 0.0
         self.heard: list[list[dict[str, str]]] = []
         self.let_go = threading.Event()
         outer = self
@@ -35,6 +37,7 @@ class ModelServer:
                     outer.let_go.wait(60)
                     self.close_connection = True
                     return
+                outer.let_go.wait(outer.seconds)
                 limited = outer.mode == "limited"
                 body = json.dumps(LIMITED if limited else outer.answer()).encode()
                 self.send_response(429 if limited else 200)

@@ -14,7 +14,18 @@ from ai_platform_mcp.adapters.prometheus.reader import PrometheusMetrics
 from ai_platform_mcp.core.errors import InvalidInput, NotFound, PlatformError, Unavailable
 from ai_platform_mcp.core.ports import PlatformFacts, Readers
 from ai_platform_mcp.core.principal import Principal
-from ai_platform_mcp.core.rows import ClusterInfo, DeploymentRow, Inventory, ModelRow, NodeRow, VersionRow
+from ai_platform_mcp.core.rows import (
+    ClusterInfo,
+    DeploymentRow,
+    Inventory,
+    MetricAnswer,
+    MetricPoint,
+    MetricScope,
+    MetricSeries,
+    ModelRow,
+    NodeRow,
+    VersionRow,
+)
 from ai_platform_mcp.core.tariff import ANY, ModelTariff, PlaceTariff, ServerlessTariff, Tariff
 from ai_platform_mcp.core.tool import Caller, Result
 from ai_platform_mcp.domain.text import json_tokens, tokens
@@ -321,3 +332,22 @@ async def test_a_size_that_takes_too_long_is_left_out_and_said_to_be() -> None:
 )
 async def test_a_size_without_arrivals_is_not_made_up(rates: Rates, why: str) -> None:
     assert why in (await size(readers(Down()), observed.facts(), rates, 5))["why"]
+
+
+class Together(Down):
+    """A router that calls every site at one address: its rows name a namespace and no site."""
+
+    async def signal(self, name: str, scope: MetricScope, **_: Any) -> MetricAnswer:
+        value = {"cooldowns": 3.0, "circuits": 1.0, "circuits_open": 1.0}.get(name) if scope.target == "edge" else None
+        row = MetricSeries(labels={"namespace": "team-b"}, points=(MetricPoint(time=NOW, value=value),))
+        rows, absence = ((), "none") if value is None else ((row,), "")
+        return MetricAnswer(
+            question=name, unit="", promql="", backend="litellm", series=rows, freshness_seconds=5, absence=absence
+        )
+
+
+async def test_what_a_router_counts_of_all_sites_together_is_told_of_the_edge_and_of_no_site_twice() -> None:
+    answer = await look(readers(Together()), verbose=True)
+    edge = answer.data["targets"][0]
+    assert (edge["circuits_open"], edge["circuits"], edge["cooldowns"]) == (1, 1, 3)
+    assert any("measured together with austin: the series name no site" in row for row in answer.data["unknown"])

@@ -29,6 +29,11 @@ CALLBACKS, METRICS = "callbacks", "prometheus"
 """What LiteLLM tells of each request, and the one that counts it: without it ``/metrics`` is not served at all, and nobody can
 say afterwards where requests went."""
 
+NO_KEY = "not-needed"
+"""For a server that asks for none. Without any the OpenAI client refuses each request before it is sent (measured on 1.106.2),
+or sends the server the key of OpenAI that it finds in its environment.
+"""
+
 ROUTED_FOR = "routed_for"
 """Key in ``model_info``: the model whose routing plan an entry is of. Entries without it are somebody else's."""
 
@@ -60,7 +65,7 @@ class Deployment(Value):
         """Return the entry of ``model_list``. With ``limited`` a deployment without a limit says so itself: LiteLLM gives it the
         limit of any other deployment with the same model name (measured on 1.106.2).
         """
-        key = f"os.environ/{self.api_key_env}" if self.api_key_env else None
+        key = f"os.environ/{self.api_key_env}" if self.api_key_env else NO_KEY
         params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": self.timeout_seconds}
         # not "tier": LiteLLM takes free or paid there, and leaves a deployment with anything else out, with a log line only
         info = {

@@ -93,7 +93,10 @@ async def measure(asked: Asked, places: Sequence[Observed]) -> list[Observed]:
     each = [Question(signal, place.tier, place.namespace) for place in places for signal in FIELDS.values()]
     await asked.all([*each, *(Question(name) for name in OF_MODEL if places)])
     shared = _sharing(places)
-    return [_measured(asked, place, shared.get(place.name, "")) for place in places]
+    first: dict[tuple[str, str], str] = {}
+    for place in places:
+        first.setdefault((place.tier, place.namespace), place.name)
+    return [_measured(asked, place, shared.get(place.name, ""), first[place.tier, place.namespace]) for place in places]
 
 
 def _sharing(places: Sequence[Observed]) -> dict[str, str]:
@@ -107,7 +110,9 @@ def _sharing(places: Sequence[Observed]) -> dict[str, str]:
     return found
 
 
-def _measured(asked: Asked, place: Observed, with_other: str) -> Observed:
+def _measured(asked: Asked, place: Observed, with_other: str, first: str) -> Observed:
+    """Return the place with what is measured of it. ``with_other`` is what it is measured together with, if anything; ``first``
+    the first place of its tier and namespace, which is given what is measured of all of them."""
     values: dict[str, Any] = {}
     sources = dict(place.sources)
     for name, signal in FIELDS.items():
@@ -117,10 +122,17 @@ def _measured(asked: Asked, place: Observed, with_other: str) -> Observed:
             )
             continue
         series, source = asked.answer(Question(signal, place.tier, place.namespace))
+        together = not any(
+            row.labels.get("site") for row in series
+        )  # as of a router that calls all of them at one address
         mine = [row for row in series if not place.site or row.labels.get("site") == place.site]
-        if series and not mine:
+        if series and place.site and together:
+            mine = list(series) if place.name == first else []
+            why = f"measured together with {first}: the series name no site"
+            source = source if mine else Source(where=source.where, why=why)
+        elif series and not mine:
             source = Source(where=source.where, why="nothing is measured at this site, and elsewhere it is")
-        elif mine:
+        if mine:
             values[name] = asked.window if name == "measured_seconds" else _value(name, mine)
         sources[name] = source
     if "measured_seconds" not in values:  # nothing was measured when the window began: it counts from its beginning

@@ -79,7 +79,10 @@ class Observed(Value):
 
     @property
     def requests(self) -> float | None:
-        """Requests over the window, None where that is not measured."""
+        """Requests over the window, None where that is not measured; 0 where the router saw everything fail that it sent there,
+        for its count is one of answers."""
+        if self.latency is None and self.routed and self.failed_share == 1:
+            return 0.0
         return self.latency.count if self.latency else None
 
     @property

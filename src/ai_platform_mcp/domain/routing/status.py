@@ -58,7 +58,7 @@ def _row(name: str, rows: Sequence[Observed], facts: RoutingFacts, total: float)
         "p50_seconds": _round(latency.quantile(0.5) if latency else None),
         "p95_seconds": _round(latency.quantile(0.95) if latency else None),
         "late_share": _round(late.share) if late else None,
-        "error_share": _round(_mean((row.failed_share, row.requests) for row in rows)),
+        "error_share": _round(_mean((row.failed_share, row.requests or row.routed) for row in rows)),
         "ready": sum(row.ready for row in rows),
         "units": sum(row.units for row in rows),
         "running": _round(_sum(row.running for row in rows)),
@@ -95,7 +95,7 @@ def _site(row: Observed, facts: RoutingFacts, total: float) -> list[Any]:
 
 
 def _fine(row: Observed) -> bool:
-    return row.ready == row.units and row.requests is not None and not row.circuits_open
+    return row.ready == row.units and row.requests is not None and row.failed_share != 1 and not row.circuits_open
 
 
 def _savings(made: Worth) -> dict[str, Any]:
@@ -208,7 +208,8 @@ _TOLD = {
 }
 """What people want to know of each target, and how it is called; the rest is in the data where it is known."""
 _HOW = {
-    "latency": "let Prometheus scrape the servers with the labels model, namespace, target and, at the edge, site",
+    "latency": "let Prometheus scrape the LiteLLM proxy, or the servers with the labels model, namespace, target and, at the "
+    "edge, site",
     "failed_share": "let Prometheus scrape a server or router that counts responses by code",
     "waiting": "vLLM and endpoint pickers export it",
     "running": "vLLM and Knative's queue-proxy export it",
