@@ -244,6 +244,8 @@ def _edgerollout(live: type_json) -> Progress:
     waves = rows(live, "spec", "waves")
     wave = min(whole(status.get("wave")) + 1, len(waves) or 1)
     counts = f"{healthy} of {total} nodes healthy on the release, {failed} failed, {offline} offline"
+    if left := whole(section(status, "nodes").get("superseded")):
+        counts += f"; {left} more went on to a newer rollout"
     state: State = {  # pyright: ignore[reportAssignmentType]  # values are States
         "Draft": "queued", "WaitingForApproval": "queued", "Ready": "queued", "Running": "running", "Paused": "paused",
         "Completing": "running", "Succeeded": "succeeded", "RollingBack": "running", "RolledBack": "failed",
@@ -252,7 +254,8 @@ def _edgerollout(live: type_json) -> Progress:
     if section(live, "spec").get("paused") is True and state in ("queued", "running"):
         state = "paused"
     told = f"{untrusted(phase, 20)}, wave {wave} of {len(waves)}: {counts}." if total else f"{untrusted(phase, 20)}."
-    return Progress(state=state, percent=100 * healthy // total if total else None, sentence=told, said=_told(status))
+    percent = 100 if state == "succeeded" else 100 * healthy // total if total else None
+    return Progress(state=state, percent=percent, sentence=told, said=_told(status))
 
 
 def _told(status: type_json) -> str:

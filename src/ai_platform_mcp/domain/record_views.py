@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from ai_platform_mcp.core.followed import Followed
+from ai_platform_mcp.core.model import type_json
 from ai_platform_mcp.core.records import ApprovalRecord, Operation
 from ai_platform_mcp.core.replies import operation_data
-from ai_platform_mcp.domain.progress import Progress, overall, progress_of
+from ai_platform_mcp.domain.objects import section
+from ai_platform_mcp.domain.progress import Progress, canary_percent, overall, progress_of
 from ai_platform_mcp.domain.text import Listing, age, clip
 from ai_platform_mcp.domain.views import MESSAGE, said
 
@@ -109,9 +111,21 @@ def next_steps(operation: Operation, objects: Sequence[Followed], parts: Sequenc
     actions = ["cancel"] if states & {"running", "queued", "paused"} else []
     if kinds - {"InferenceService", "LLMInferenceService"}:
         actions += ["resume"] if "paused" in states else ["pause"] if states & {"running", "queued"} else []
-    if releases:
-        actions += ["promote", "rollback"] if states & {"running", "paused"} else ["rollback"]
-    return f"control_operation operation_id={operation.id} action={'|'.join(actions)}." if actions else "It ended."
+    moved = [_moves(row.live, part) for row, part in zip(objects, parts, strict=True) if row.live is not None]
+    actions += [name for name in ("promote", "rollback") if moved and all(name in row for row in moved)]
+    if actions:
+        return f"control_operation operation_id={operation.id} action={'|'.join(actions)}."
+    return "It is over; deploy_model serves another version." if releases else "It ended."
+
+
+def _moves(live: type_json, part: Progress) -> frozenset[str]:
+    """Return which of promote and rollback a release's object takes now: nothing is offered that would be refused."""
+    kind = live.get("kind")
+    if kind == "EdgeRollout":
+        back = {"rollback"} if section(live, "spec", "rollbackTo") else set[str]()
+        return frozenset(back if part.settled else back | {"promote"})
+    under_way = not part.settled if kind == "CanaryRollout" else canary_percent(live) is not None
+    return frozenset({"promote", "rollback"} if under_way else ())
 
 
 def operation_lines(document: Mapping[str, Any]) -> list[str]:

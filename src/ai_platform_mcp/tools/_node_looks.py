@@ -11,6 +11,7 @@ from ai_platform_mcp.core.tool import Result
 from ai_platform_mcp.domain import views
 from ai_platform_mcp.domain.answer import Cursor, listing_result
 from ai_platform_mcp.domain.fleet import fleet_facts, members_of, site_rules
+from ai_platform_mcp.domain.fleet_text import windows
 from ai_platform_mcp.domain.hardware import Finding, proposal_of
 from ai_platform_mcp.domain.objects import metadata_of, section
 from ai_platform_mcp.domain.progress import progress_of
@@ -35,6 +36,7 @@ def status(
     config: type_json | None,
     rollouts: Sequence[type_json],
     token: str,
+    now: datetime,
 ) -> Result:
     """Return one row per finding, one per node that is away without any, and in words the sites and the rollouts.
 
@@ -47,6 +49,8 @@ def status(
     proposed = _proposed(chosen, health)
     notes = [f"In all: {views.counted(chosen)}.", *_sites(inventory, chosen, config)]
     notes += [f"Rollout {_rollout(row)}" for row in rollouts[:8]]
+    if any(not progress_of(row).settled for row in rollouts):
+        notes += _shut(rollouts, inventory, config, now)
     for action in ("cordon", "drain"):
         if proposed.get(action):
             notes.append(
@@ -94,6 +98,18 @@ def _sites(inventory: Inventory, chosen: Sequence[NodeRow], config: type_json | 
     told = [f"{row.site} {row.healthy_before} of {row.members} (minimum {row.minimum_healthy})" for row in away[:8]]
     more = f" and {len(away) - 8} more sites" if len(away) > 8 else ""
     return [f"Sites with nodes away: {'; '.join(told)}{more}."] if told else []
+
+
+def _shut(rollouts: Sequence[type_json], inventory: Inventory, config: type_json | None, now: datetime) -> list[str]:
+    """Return what the maintenance windows keep rollouts under way from doing now."""
+    under_way = [section(row, "spec") for row in rollouts if not progress_of(row).settled]
+    sites = {
+        member.site
+        for spec in under_way
+        for member in members_of(inventory, tuple(spec.get("sites") or ()), tuple(spec.get("regions") or ()))
+    }
+    reasons, risks = windows(site_rules(config), sites, now)
+    return [*(text for text in reasons if "(closed now)" in text), *(risk.text for risk in risks)]
 
 
 def _rollout(live: type_json) -> str:

@@ -135,7 +135,7 @@ async def _look(params: EdgeParams, readers: Readers, caller: Caller) -> Result:
     elif not rollouts:
         raise _no_rollout()
     rollouts.sort(key=_created, reverse=True)
-    return status(inventory, chosen, health, config, rollouts, params.token)
+    return status(inventory, chosen, health, config, rollouts, params.token, readers.clock.now())
 
 
 async def _nodes(params: EdgeParams, readers: Readers, caller: Caller) -> Draft:
