@@ -243,7 +243,8 @@ def _assumptions() -> str:
         f"come back without their pods), a line on which the image takes 10 to 60 min ({percent(rates.SLOW_LINE)}; else about "
         f"1.5 min), broken for anything new ({percent(rates.BROKEN)}), another machine under the same name "
         f"({percent(rates.REPLACED)} of those that return). A word counts as wrong if it was for {LAG:.0f} s or more: a dead "
-        "node counts as ready for 50 s in Kubernetes. A person answers pauses that nobody asked for after 30 min."
+        "node counts as ready for 50 s in Kubernetes. A person answers pauses that nobody asked for after 30 min. Who comes "
+        "back to a site that waits for its window is not counted among the late nodes."
     )
 
 

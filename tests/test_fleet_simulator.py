@@ -59,10 +59,14 @@ def test_a_model_that_only_its_calls_betray_is_stopped_by_analysis_over_the_wire
 def test_a_node_that_changes_outside_of_its_sites_window_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.import_module("benchmarks.fleet_run"), "LONGEST", 1500.0)
     observe = importlib.import_module("ai_platform_mcp.controllers.edge.observe")
-    monkeypatch.setattr(observe, "is_open", lambda text, now: True)
+    monkeypatch.setattr(observe, "is_open", _always)
     broken = run(90)
     assert broken.began_in_windows and len(broken.outside) == broken.began_in_windows
     assert not all(target.met for target in importlib.import_module("benchmarks.fleet").section([broken], []).targets)
+
+
+def _always(text: str, now: object) -> bool:
+    return True
 
 
 def _never(device: object, version: str) -> bool:
