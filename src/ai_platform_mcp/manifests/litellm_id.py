@@ -13,8 +13,10 @@ from typing import Literal
 PARTS = ("model", "target", "namespace", "site")
 """What of an id a question can name, in the id's order; group and target's name follow. ``target`` is the tier there."""
 
-_GROUPS = r"-(cloud(-[0-9]+)?|spot|noncritical|batch)"
-"""How a routing plan ends the names of a model's further groups."""
+BEHIND = "-cloud(-[0-9]+)?"
+"""How a routing plan ends the names of the groups that only fallbacks lead to."""
+_GROUPS = f"({BEHIND}|-spot|-noncritical|-batch)"
+"""How it ends the names of all of a model's further groups."""
 
 
 def deployment_id(
@@ -41,7 +43,7 @@ def part(name: str) -> str:
 
 def groups_of(model: str) -> str:
     """Return the regular expression of the names that a routing plan gives the groups of a model."""
-    return f"{_escaped(model)}({_GROUPS})?"
+    return f"{_escaped(model)}{_GROUPS}?"
 
 
 def _escaped(text: str) -> str:

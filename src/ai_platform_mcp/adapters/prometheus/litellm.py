@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ai_platform_mcp.adapters.prometheus.backends import Backend, named
 from ai_platform_mcp.adapters.prometheus.promql import quoted
 from ai_platform_mcp.core.rows import MetricScope
-from ai_platform_mcp.manifests.litellm_id import PARTS, groups_of, part, pattern
+from ai_platform_mcp.manifests.litellm_id import BEHIND, PARTS, groups_of, part, pattern
 
 LABELS: Mapping[str, str] = {name: name for name in ("model", "namespace", "target")}
 """What a scope may name of a deployment, and an answer be split by."""
@@ -78,6 +78,18 @@ def grown(series: str, more: str = "") -> str:
     """
     chosen = f"{series}{{{more}$sel}}"
     return f"((max_over_time({chosen}[$range]) unless {chosen} offset $range) or increase({chosen}[$range]))"
+
+
+def fallen(series: str) -> str:
+    """Return a backend's expression for requests that fell back, by the group that they ended at.
+
+    LiteLLM counts a request at every group on its way down a chain. Only fallbacks lead to a model's further groups of the cloud,
+    so that what went on from one of these did not end there.
+    """
+    came = f"sum by ($by) ({grown(series)})"
+    onward = grown(series, f"requested_model=~{quoted(f'.+{BEHIND}')},")
+    went = f'sum by ($by) (label_replace({onward}, "fallback_model", "$$1", "requested_model", "(.*)"))'
+    return f"clamp_min({came} - ({went} or 0 * {came}), 0)"
 
 
 def counted(series: str) -> str:

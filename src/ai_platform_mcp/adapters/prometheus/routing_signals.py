@@ -47,8 +47,8 @@ def _router(metric: str, expression: str, note: str = "", by: str = _ROUTED_AT) 
 
 def _fallbacks(name: str) -> Backend:
     metric = f"litellm_deployment_{name}_fallbacks_total"
-    expression = f"sum by ($by) ({litellm.grown(metric)})"
-    return litellm.Fallbacks("litellm", metric, expression, "fallback_model", {"model": "", "namespace": ""})
+    labels = {"model": "", "namespace": ""}
+    return litellm.Fallbacks("litellm", metric, litellm.fallen(metric), "fallback_model", labels)
 
 
 def _increase(name: str, metric: str, by: str = _AT, note: str = "") -> Backend:
