@@ -11,6 +11,7 @@ import yaml
 from controllers.conftest import namespace
 from controllers.edge_world import NAMESPACE, Fleet, controlled, release, until
 from controllers.kubelet import Kubelet
+from controllers.test_metrics import samples, series
 from kubernetes_servers import ROOT, Server, real_server, write_config
 
 MANIFESTS = ROOT / "src/ai_platform_mcp/controllers/deploy/controller.yaml"
@@ -61,9 +62,10 @@ def test_the_service_account_can_do_the_work_and_nothing_else(tmp_path: Path):
                     "canaries wait for KServe, and it is told",
                 )
                 assert [httpx.get(f"{where}/{path}").status_code for path in ("healthz", "readyz")] == [200, 200]
-                scraped = httpx.get(f"{where}/metrics").text
-                assert f'{{namespace="{NAMESPACE}",rollout="{name}",phase="RolledBack"}} 1' in scraped
-                assert "aiplatform_controller_leader 1" in scraped
+                scraped = samples(httpx.get(f"{where}/metrics").text)
+                phase = {"namespace": NAMESPACE, "rollout": name, "phase": "RolledBack"}
+                assert scraped[series("edge_rollout_status_phase", **phase)] == 1
+                assert scraped[series("controller_leader")] == 1
         finally:
             kubelet.stop()
         assert "does not allow" not in log.read_text()
