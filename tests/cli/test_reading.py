@@ -127,3 +127,9 @@ def test_the_command_starts_and_prints_its_completion(terminal: Terminal) -> Non
     listed = terminal.process("sandbox", "status", "--help")
     assert listed.code == 0
     assert "where everything is" in listed.out
+
+
+def test_a_place_that_is_not_there_is_answered_with_those_that_are(terminal: Terminal) -> None:
+    done = terminal.run("edge", "list", "--site", "nowhere")
+    assert done.code == 0
+    assert "us-south-1" in done.out and "Regions:" in done.out

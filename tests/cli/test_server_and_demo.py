@@ -81,7 +81,7 @@ def test_down_ends_the_sandbox_however_the_play_ends(
 
 
 @pytest.mark.parametrize("played_before", [False, True])
-async def test_a_second_play_deploys_thebad_release_no_more_and_tells_what_became_of_it(played_before: bool) -> None:
+async def test_a_second_play_deploys_the_bad_release_no_more_and_tells_what_became_of_it(played_before: bool) -> None:
     status = {"failed": 2, "total": 10, "phase": "Paused", "message": "2 nodes failed."}
     done: list[str] = []
 

@@ -184,8 +184,10 @@ async def bad_release(demo: Demo, fleet: Fleet, output: Output) -> dict[str, Any
     """Deploy a release that crashes on every node to two sites, and tell where it was stopped."""
     from ai_platform_mcp.domain.objects import section
 
-    if await fleet.newest(BAD_MODEL, DEV) is None:  # when the demo is played again, it still waits for a person
+    if await fleet.newest(BAD_MODEL, DEV) is None:
         await _deploy_badly(demo, fleet)
+    else:
+        output.say("  [dim]It is there from the play before: stopped, it waits for a person.[/dim]")
     status = section(await fleet.watch(BAD_MODEL, DEV), "status")
     told = f"{status.get('failed', 0)} of {status.get('total')} nodes saw it, and it was taken off them"
     output.say(f"  [yellow]stopped[/yellow]   {escape(str(status.get('message')))}")

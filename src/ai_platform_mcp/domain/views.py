@@ -129,10 +129,21 @@ def nodes(inventories: Sequence[Inventory], filters: Filters, now: datetime) -> 
             urgent=lambda: [row for row in found if not row.ready],
             label=lambda row: row.name,
         ),
-        empty="No node matches. Filters: site, region, state=ready|offline|cordoned|edge|cloud, contains (labels too).",
+        empty=_no_node(inventories) if not found else "",
         notes=(f"In all: {counted(found)}.", *notes) if found else notes,
         facts=facts,
     )
+
+
+def _no_node(inventories: Sequence[Inventory]) -> str:
+    """Say that nothing matches, and what could: the regions and sites that nodes are in."""
+    text = "No node matches. Filters: site, region, state=ready|offline|cordoned|edge|cloud, contains (labels too)."
+    rows = [row for inventory in inventories for row in inventory.nodes]
+    for what, names in (("Regions", {row.region for row in rows}), ("Sites", {row.site for row in rows})):
+        known = sorted(names - {""})
+        more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+        text += f" {what}: {', '.join(known[:20])}{more}." if known else ""
+    return text
 
 
 _STATE = attrgetter("role", "ready", "schedulable")
