@@ -74,7 +74,11 @@ def rollout(number: str, phase: str, generation: int, *sites: str) -> dict[str, 
 
 
 async def planned(
-    row: VersionRow, environment: Any = "production", *rollouts: dict[str, Any], size: int | None = None
+    row: VersionRow,
+    environment: Any = "production",
+    *rollouts: dict[str, Any],
+    size: int | None = None,
+    asked: tuple[str, ...] = (),
 ) -> EdgePart:
     members = tuple(Member(node=f"n{at}", site=f"s{at}", region="eu-west", online=True) for at in range(4))
     chosen = Chosen(
@@ -85,7 +89,8 @@ async def planned(
     )
     space = NamespaceRow(name="vision", team="vision", environment=environment)
     where = Place(cluster=ClusterInfo(name="c1"), namespace=space, environment=environment, team="vision")
-    fleet = Fleet(everyone=members, members=members, rollouts=rollouts)
+    wanted = tuple(member for member in members if not asked or member.site in asked)
+    fleet = Fleet(everyone=members, members=wanted, rollouts=rollouts)
     readers = cast("Readers", Cluster(Empty(), Clock()))
     origin = Origin(model="m", version=row.version, operation="op-1")
     return await edge_part(readers, where, chosen, fleet, percent=25, runtime="r", force=False, can=CAN, origin=origin)
@@ -190,3 +195,11 @@ async def test_the_same_release_is_taken_up_where_it_has_the_sites_and_rolled_ou
     assert (part.steps[0].manifest["metadata"]["name"] == "m-2") is taken_up
     assert spec_of(part).get("sites") == then, "no site that has the release is left out of its rollout"
     assert spec_of(part)["generationOf"] == (3 if taken_up else 4)
+
+
+async def test_a_rollout_that_is_taken_up_for_some_of_its_sites_keeps_the_waves_of_all():
+    sites = ("s0", "s1", "s2", "s3")
+    whole = await planned(version("2"), "dev", rollout("2", "Running", 3, *sites))
+    part = await planned(version("2"), "dev", rollout("2", "Running", 3, *sites), asked=("s3",))
+    assert spec_of(part) == spec_of(whole) and len(spec_of(part)["waves"]) > 1
+    assert part.facts.affected == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ai_platform_mcp.core.errors import Conflict, InvalidInput
 from ai_platform_mcp.core.facts import AnalysisFacts, FleetFacts
@@ -147,11 +147,13 @@ async def edge_part(
         InvalidInput: the runtime asked for is not installed.
     """
     _refuse_overlap(chosen, fleet)
-    waves = plan_waves(fleet.members, percent)
     name, generation = _name(chosen, fleet, origin)
     live = next((row for row in fleet.rollouts if metadata_of(row).get("name") == name), None)
     had = _sites_of(live) if live else set[str]()
-    sites = set[str]() if live and not had else had | {row.site for row in fleet.members}
+    if live:  # all of it is planned, as it was: the waves of some of its sites would be no waves for the others
+        fleet = replace(fleet, members=tuple(row for row in fleet.everyone if not had or row.site in had))
+    sites = had if live else {row.site for row in fleet.members}
+    waves = plan_waves(fleet.members, percent)
     golden, analysis = _golden(chosen), _analysis(where, chosen, fleet)
     release = _release(chosen, await runtime_of(readers, where, chosen, runtime, edge=True))
     rollout = edge_manifests.Rollout(

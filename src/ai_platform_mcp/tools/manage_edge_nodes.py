@@ -282,7 +282,7 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
     )
     return Draft(
         action="rollout",
-        summary=f"Roll {chosen.name} {version} out to {len(fleet.members)} edge nodes ({environment}), "
+        summary=f"Roll {chosen.name} {version} out to {part.facts.affected} edge nodes ({environment}), "
         + _instead(fleet.current_version, version),
         steps=part.steps,
         targets=part.targets,
