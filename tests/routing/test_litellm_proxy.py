@@ -19,6 +19,7 @@ import yaml
 from ai_platform_mcp.adapters.prometheus.client import PrometheusClient
 from ai_platform_mcp.adapters.prometheus.reader import PrometheusMetrics
 from ai_platform_mcp.app import WallClock
+from ai_platform_mcp.core.plan import Apply
 from ai_platform_mcp.core.rows import MetricAnswer, MetricScope
 from ai_platform_mcp.core.tool import Result
 from ai_platform_mcp.domain.lint.engine import check
@@ -28,7 +29,7 @@ from ai_platform_mcp.domain.routing.observed import Observed
 from ai_platform_mcp.sandbox.prometheus.serving import ServedModel, serving_specs
 from prometheus_support import configured_prometheus
 from real_targets import ROOT, on
-from support.litellm_proxy import KEY, MALWARE, Proxy, config_of, installed, program, running_proxy
+from support.litellm_proxy import KEY, MALWARE, Proxy, config_of, installed, planned, program, running_proxy
 from support.model_servers import Mode, model_server
 from support.routing_facts import observed
 from tools import test_routing_status as routing
@@ -96,6 +97,24 @@ def test_the_configuration_under_test_passes_our_own_lint() -> None:
     twins = {name: url.format(name) for name in TWINS}
     made = config(dict.fromkeys(CASES, url.format("edge")), url.format("cloud"), twins, url.format("vision"))
     assert [finding.code for finding in check(made, Around()) if finding.severity != "info"] == []
+
+
+async def test_a_plan_says_that_it_turns_counting_on_and_what_two_failures_at_once_cost() -> None:
+    url = "http://{}.models.svc:8080/v1"
+    edge, one, two = (
+        observed(name, "edge" if name == "edge" else "cloud", 0.1, base_url=url.format(name), cluster="c1")
+        for name in ("edge", "one", "two")
+    )
+    told = " ".join(risk.text for risk in (await planned("chain", (edge, one, two), 1.0)).risks)
+    assert "while chain and chain-cloud are both down, each request waits up to 1 s" in told
+    assert "prometheus-client" in told
+    draft = await planned("chain", (edge, one), 1.0)
+    assert "both down" not in " ".join(risk.text for risk in draft.risks)
+    assert any("counts requests for Prometheus from now on" in reason for reason in draft.reasons)
+    step = draft.steps[0]
+    assert isinstance(step, Apply)
+    again = await planned("chain", (edge, one), 1.0, live=[step.manifest])
+    assert not any("Prometheus" in text for text in (*again.reasons, *(risk.text for risk in again.risks)))
 
 
 @pytest.mark.parametrize("version", [*MALWARE, "1.106.2"])

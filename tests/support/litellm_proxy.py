@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from ai_platform_mcp.core.plan import Apply
+from ai_platform_mcp.core.plan import Apply, Draft
 from ai_platform_mcp.domain.routing.conversations import LITELLM_HEADER
 from ai_platform_mcp.domain.routing.facts import Request
 from ai_platform_mcp.domain.routing.observed import Observed
@@ -72,22 +72,27 @@ class Proxy:
 async def config_of(wanted: Mapping[str, Sequence[Observed]], keys: Sequence[str], slo: Mapping[str, float]) -> Any:
     """What route_model writes for a proxy that serves these models, one plan after another. ``keys`` are the targets that have
     one; ``slo`` is what is promised of a model, by default under the empty name."""
-    can = Capabilities(kinds=frozenset(("v1/Namespace", "v1/ConfigMap")), kubernetes_minor=36)
-    models = [version_row(model, "1") for model in wanted]
-    routing = {"proxy": {"keys": dict.fromkeys(keys, "SERVER_KEY")}}
     config: dict[str, Any] | None = None
     for model, rows in wanted.items():
-        world = readers(can, models, objects=[config] if config else [])
-        world = replace(world, platform=replace(world.platform, routing=routing))
-        facts = routing_facts(model, *rows, slo=slo.get(model, slo[""]))
-        facts = facts.model_copy(update={"typical": Request()})
-        with patch.object(route_model, "read_routing_facts", AsyncMock(return_value=facts)):
-            params = route_model.RouteModelParams(model=model, gateway="litellm")
-            draft = await route_model.RouteModel().plan(params, world, context())
+        draft = await planned(model, rows, slo.get(model, slo[""]), keys, [config] if config else [])
         step = draft.steps[0]
         assert isinstance(step, Apply)
         config = step.manifest
     return yaml.safe_load(config["data"]["config.yaml"]) if config else {}
+
+
+async def planned(
+    model: str, rows: Sequence[Observed], slo: float, keys: Sequence[str] = (), live: Sequence[dict[str, Any]] = ()
+) -> Draft:
+    """What route_model plans for a model of these targets, where those objects are there."""
+    can = Capabilities(kinds=frozenset(("v1/Namespace", "v1/ConfigMap")), kubernetes_minor=36)
+    world = readers(can, [version_row(model, "1")], objects=list(live))
+    routing = {"proxy": {"keys": dict.fromkeys(keys, "SERVER_KEY")}}
+    world = replace(world, platform=replace(world.platform, routing=routing))
+    facts = routing_facts(model, *rows, slo=slo).model_copy(update={"typical": Request()})
+    with patch.object(route_model, "read_routing_facts", AsyncMock(return_value=facts)):
+        params = route_model.RouteModelParams(model=model, gateway="litellm")
+        return await route_model.RouteModel().plan(params, world, context())
 
 
 def installed(program: str, package: str = "litellm") -> str:

@@ -178,11 +178,27 @@ def proxy_part(
     groups = ", ".join(group.name for group in plan.groups)
     title = f"Tell the LiteLLM proxy of {where.namespace.name} how to route {plan.model} ({groups})"
     part = _part(proxy, merged, where, title, operation, force=force)
+    part = replace(part, risks=(*_twice_down(plan), *part.risks))
     if not any(member.per_minute for group in plan.groups for member in group.members):
         return part
     number = proxy.replicas or "an unknown number of them"
     counted = f"Each process of the proxy counts requests a minute for itself; it has {number}."
     return replace(part, reasons=(counted, *part.reasons))
+
+
+def _twice_down(plan: RoutingPlan) -> tuple[Risk, ...]:
+    """Return what two failures at once cost: no circuit opens for a group that requests reach as a fallback (measured on
+    1.106.2: a second group of the cloud behind one that hangs is reached after its time-out, every time)."""
+    first = plan.entries["interactive"]
+    behind = plan.fallbacks.get(first, ())
+    if len(behind) < 2:
+        return ()
+    waits = max(member.timeout_seconds for group in plan.groups if group.name == behind[0] for member in group.members)
+    text = (
+        f"LiteLLM opens no circuit for a group that requests reach as a fallback: while {first} and {behind[0]} are both down, "
+        f"each request waits up to {waits} s for {behind[0]} before it goes to {behind[1]}."
+    )
+    return (Risk(severity="info", text=text),)
 
 
 def _shared(plan: RoutingPlan, replicas: int) -> RoutingPlan:
