@@ -22,8 +22,8 @@ import yaml
 from ai_platform_mcp.cli.client import RemoteClient, ServerSaid
 from ai_platform_mcp.core.errors import PlatformError
 from kubernetes_servers import Server
+from support import warm
 from support.identities import API_AUDIENCE, account, grant, rule
-from support.serving import COMMAND
 
 from .conftest import GOLDEN
 
@@ -69,7 +69,7 @@ def served(folder: Path, document: dict[str, Any]) -> Iterator[Serving]:
     """Our server over HTTP, with everything it says kept."""
     file, log = folder / "platform.yaml", folder / "stderr.log"
     file.write_text(yaml.safe_dump(document))
-    command = [COMMAND, "serve", "--verbose", "--config", str(file), "--http", "127.0.0.1:0"]
+    command = warm.command("serve", "--verbose", "--config", str(file), "--http", "127.0.0.1:0")
     env = {key: value for key, value in os.environ.items() if not key.startswith("AI_PLATFORM_")}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)

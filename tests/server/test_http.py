@@ -16,7 +16,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from support.serving import COMMAND, META, MODERN, Http, http_server
+from support import warm
+from support.serving import META, MODERN, Http, http_server
 from support.world import World
 
 AUDIENCE = "https://platform.example/mcp"
@@ -124,7 +125,7 @@ def test_the_health_of_the_server_is_open_to_everybody(guarded: Http):
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
 def test_an_address_that_strangers_reach_is_refused_without_authentication(platform_file: Path, address: str):
     done = subprocess.run(
-        [COMMAND, "serve", "--config", str(platform_file), "--http", address],
+        warm.command("serve", "--config", str(platform_file), "--http", address),
         capture_output=True,
         text=True,
         timeout=60,

@@ -12,7 +12,7 @@ import pytest
 import ai_platform_mcp
 from ai_platform_mcp.core.errors import Misconfigured
 from ai_platform_mcp.settings import Settings
-from support.serving import COMMAND
+from support import warm
 from support.world import World
 
 AUTH = {
@@ -67,7 +67,7 @@ def test_one_caller_needs_nothing_said_and_has_no_token_to_pass_on(tmp_path: Pat
 def test_the_server_does_not_start_where_it_would_merge_its_callers(world: World, tmp_path: Path) -> None:
     file = world.platform_file(tmp_path, http={"auth": AUTH})
     done = subprocess.run(
-        [COMMAND, "serve", "--config", str(file), "--http", "127.0.0.1:0"],
+        warm.command("serve", "--config", str(file), "--http", "127.0.0.1:0"),
         capture_output=True,
         text=True,
         timeout=60,
