@@ -33,7 +33,8 @@ async def change(
         output.framed("plan", plan_text(plan.data, how=False))
     agreed = not yes and confirm("Apply exactly this plan?")
     if not yes and not agreed:
-        hint = " The same command with --yes applies it." if not interactive() else ""
+        then = "applies it" if plan.data["status"] == "planned" else "asks for that approval"
+        hint = f" The same command with --yes {then}." if not interactive() else ""
         output.data(plan.data, f"Nothing has changed.{hint}")
         return 0
     exact = {**arguments, "mode": "apply", "plan_id": plan.data["plan_id"]}
