@@ -113,7 +113,10 @@ def _column(scores: Sequence[Score]) -> dict[str, str]:
         "sites with a window: nodes that began to change / outside of it": _windows(scores),
         "nodes late at success that converged when they came back": _share(came, late),
         "… how long after they were back, p50 / p95": _times(away),
-        "time until success of good models, p50 / p95": _times(_after(good, "Succeeded")),
+        "time until success of good models, p50 / p95": _times(
+            _after([row for row in good if not row.windows], "Succeeded")
+        ),
+        "… where sites wait for their windows": _times(_after([row for row in good if row.windows], "Succeeded")),
         "time until bad models were rolled back, p50 / p95": _times(_after(bad, "RolledBack")),
         "requests per node and rollout: reads / writes / events": _rollout_calls(scores, nodes),
         "requests per node and hour at rest: reads / writes / events": _rest_calls(scores, nodes),

@@ -28,7 +28,7 @@ ANALYSED = 0.3
 """Of the runs: with analysis, and a metrics store to measure by."""
 BAD_BY_MEASURE = 0.4
 """Of those: with a model that only analysis can tell from a good one."""
-WINDOWED, WINDOWED_SITES = 0.25, 0.3
+WINDOWED, WINDOWED_SITES = 0.12, 0.3
 """Runs with maintenance windows, and the share of their sites that have one."""
 
 Bad = Literal["crashes", "lies", "hangs", "leaks", "picky", "fails", "slow"]

@@ -60,7 +60,7 @@ def test_a_node_that_changes_outside_of_its_sites_window_is_found(monkeypatch: p
     monkeypatch.setattr(importlib.import_module("benchmarks.fleet_run"), "LONGEST", 1500.0)
     observe = importlib.import_module("ai_platform_mcp.controllers.edge.observe")
     monkeypatch.setattr(observe, "is_open", _always)
-    broken = run(90)
+    broken = run(165)
     assert broken.began_in_windows and len(broken.outside) == broken.began_in_windows
     assert not all(target.met for target in importlib.import_module("benchmarks.fleet").section([broken], []).targets)
 
