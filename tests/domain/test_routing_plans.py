@@ -173,3 +173,25 @@ def test_a_plan_says_which_breaker_it_was_made_with() -> None:
     plan = plan_routes("chat", [CLOUD], Request(), SLO, Breaker(allowed_fails=4, cooldown_seconds=9, retries=1))
     assert plan.breaker == Breaker(allowed_fails=4, cooldown_seconds=9, retries=1)
     assert "a circuit opens at failure 5 within 9 s, for as long" in plan.reasons
+
+
+@given(
+    edge=st.floats(0.05, 6),
+    cloud=st.floats(0.05, 6),
+    spread=st.floats(1, 3),
+    promised=st.floats(0.3, 8),
+)
+def test_the_edge_is_left_while_the_fallback_can_still_keep_the_promise(
+    edge: float, cloud: float, spread: float, promised: float
+) -> None:
+    site = target("site", tier="edge", service={"base_seconds": edge, "spread": spread})
+    behind = target("cloud", service={"base_seconds": cloud, "spread": spread})
+    plan = plan_routes("chat", [site, behind], Request(), Slo(seconds=promised))
+    waited = {member.target: member.timeout_seconds for group in plan.groups for member in group.members}
+    if edge * spread > promised:
+        assert "site" not in waited
+    elif edge * spread <= promised - cloud * spread:
+        assert waited["site"] + cloud * spread <= promised or waited["site"] == 0.1
+        assert waited["site"] > promised - cloud * spread - 0.11
+    else:
+        assert waited["site"] >= promised  # leaving earlier would take answers of its own away, and help nobody in time

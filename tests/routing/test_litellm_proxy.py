@@ -143,7 +143,7 @@ def test_a_hanging_edge_costs_its_timeout_twice_and_is_then_left_alone(proxy: Pr
     told = [round(answer.seconds, 3) for answer in answers]
     assert {answer.by for answer in answers} == {"cloud"}
     assert proxy.servers["hanging"].calls == 2, told
-    assert all(SLO_SECONDS <= seconds <= SLO_SECONDS + 1 for seconds in told[:2]), told
+    assert all(SLO_SECONDS / 2 <= seconds <= SLO_SECONDS + 1 for seconds in told[:2]), told
     assert statistics.median(told[2:]) < proxy.usual(), told
 
 

@@ -60,7 +60,7 @@ def test_the_proxy_has_its_breaker_on_and_passes_long_prompts_on() -> None:
     assert settings["enable_pre_call_checks"] is True
     assert settings["optional_pre_call_checks"] == ["session_affinity"]  # two sites share the edge's group
     edge, cloud = made["model_list"][0], made["model_list"][-1]
-    assert (edge["litellm_params"]["timeout"], edge["litellm_params"]["weight"]) == (4, 2)
+    assert (edge["litellm_params"]["timeout"], edge["litellm_params"]["weight"]) == (3, 2)
     assert edge["model_info"] == {
         "id": "chat/edge///chat/site-1",
         "routed_for": "chat",

@@ -52,7 +52,7 @@ class Deployment(Value):
     api_base: str = Field(pattern=r"^https?://.+$")
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Z_][A-Z0-9_]*$")
     tier: Literal["edge", "cloud"]
-    timeout_seconds: int = Field(default=30, ge=1)
+    timeout_seconds: float = Field(default=30, gt=0)
     weight: int | None = Field(default=None, ge=1)
     """Its share of the group's requests; without one all are alike."""
     prompt_limit: int | None = Field(default=None, ge=1)
@@ -66,7 +66,7 @@ class Deployment(Value):
         limit of any other deployment with the same model name (measured on 1.106.2).
         """
         key = f"os.environ/{self.api_key_env}" if self.api_key_env else NO_KEY
-        params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": self.timeout_seconds}
+        params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": _number(self.timeout_seconds)}
         # not "tier": LiteLLM takes free or paid there, and leaves a deployment with anything else out, with a log line only
         info = {
             "id": self._id() if self.target else None,
@@ -100,6 +100,11 @@ class Proxy(Value):
     allowed_fails: int = Field(default=1, ge=0)
     cooldown_seconds: int = Field(default=30, ge=1)
     retries: int = Field(default=0, ge=0, le=5)
+
+
+def _number(seconds: float) -> float:
+    """Return the seconds as people write them: 4 rather than 4.0."""
+    return int(seconds) if seconds == int(seconds) else seconds
 
 
 def proxy_config(proxy: Proxy) -> type_json:

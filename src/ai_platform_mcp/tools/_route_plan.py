@@ -103,7 +103,7 @@ def _entry(plan: RoutingPlan) -> str:
 
 def _group(group: Group, behind: tuple[str, ...], known: Mapping[str, Target], typical: Request) -> str:
     members = ", ".join(_target(member.target, known.get(member.target), typical) for member in group.members)
-    after = sorted({f"{member.timeout_seconds} s" for member in group.members})
+    after = sorted({f"{member.timeout_seconds:g} s" for member in group.members})
     spills = [f"fails or is silent for {' or '.join(after)}"]
     if rate := sum(member.per_minute or 0 for member in group.members):
         spills.append(f"has {rate} requests in a minute")

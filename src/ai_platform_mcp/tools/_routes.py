@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,7 +150,7 @@ def _route(group: Group, namespace: str, gateway: Gateway, pools: Mapping[str, P
         gateway_namespace=gateway.namespace,
         hostnames=(f"{name}.{gateway.domain}",),
         backends=tuple(_backend(member, namespace, pools) for member in group.members),
-        timeout_seconds=max(member.timeout_seconds for member in group.members),
+        timeout_seconds=math.ceil(max(member.timeout_seconds for member in group.members)),
     )
 
 

@@ -178,6 +178,6 @@ def _member(plan: RoutingPlan, group: Group, member: Member) -> Iterator[Problem
         yield (
             "routing.late-timeout",
             path,
-            f"{member.target} is waited for {member.timeout_seconds} s; {plan.slo_seconds:g} s are promised.",
+            f"{member.target} is waited for {member.timeout_seconds:g} s; {plan.slo_seconds:g} s are promised.",
             f"Use {math.ceil(plan.slo_seconds)}.",
         )

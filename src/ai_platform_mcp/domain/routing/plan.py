@@ -47,7 +47,7 @@ class Member(Value):
     base_url: str
     weight: int = Field(ge=1)
     """Its share of the group's requests, as its slots among the group's."""
-    timeout_seconds: int = Field(ge=1)
+    timeout_seconds: float = Field(gt=0)
     prompt_limit: int | None = Field(default=None, ge=1)
     """Longest prompt it should be sent, in tokens: its context less a typical answer; None where nothing limits it."""
     per_minute: int | None = Field(default=None, ge=1)
@@ -131,7 +131,7 @@ def plan_routes(
     return RoutingPlan(
         model=model,
         slo_seconds=slo.seconds,
-        groups=_filled(groups, typical, slo),
+        groups=_filled(groups, fallbacks, typical, slo),
         entries=entries,
         fallbacks={name: to for name, to in fallbacks.items() if to},
         breaker=breaker,
@@ -174,13 +174,26 @@ def _chain(fallbacks: dict[str, tuple[str, ...]], ordered: tuple[str, ...]) -> N
         fallbacks[name] = ordered[place + 1 :]
 
 
-def _filled(groups: Mapping[str, Sequence[Target]], typical: Request, slo: Slo) -> tuple[Group, ...]:
+def _filled(
+    groups: Mapping[str, Sequence[Target]], fallbacks: Mapping[str, Sequence[str]], typical: Request, slo: Slo
+) -> tuple[Group, ...]:
     """Return the groups; a target of two groups completes its requests of a minute once, and each group sends it a part."""
     shares = Counter(row.name for rows in groups.values() for row in rows)
-    return tuple(Group(name=name, members=_members(rows, typical, slo, shares)) for name, rows in groups.items())
+    left = {name: slo.seconds - _behind(groups, fallbacks.get(name, ()), typical) for name in groups}
+    return tuple(
+        Group(name=name, members=_members(rows, typical, slo, shares, left[name])) for name, rows in groups.items()
+    )
 
 
-def _members(targets: Sequence[Target], typical: Request, slo: Slo, shares: Mapping[str, int]) -> tuple[Member, ...]:
+def _behind(groups: Mapping[str, Sequence[Target]], behind: Sequence[str], typical: Request) -> float:
+    """Return the seconds within which the first fallback answers 19 of 20 typical requests, 0 where there is none."""
+    rows = groups[behind[0]] if behind else ()
+    return max((completion_seconds(row, IDLE, typical, cautious=True) for row in rows), default=0.0)
+
+
+def _members(
+    targets: Sequence[Target], typical: Request, slo: Slo, shares: Mapping[str, int], left: float
+) -> tuple[Member, ...]:
     return tuple(
         Member(
             target=row.name,
@@ -191,7 +204,7 @@ def _members(targets: Sequence[Target], typical: Request, slo: Slo, shares: Mapp
             failure_domain=row.failure_domain,
             base_url=row.base_url,
             weight=row.slots,
-            timeout_seconds=_timeout(row, typical, slo),
+            timeout_seconds=_timeout(row, typical, slo, left),
             prompt_limit=_prompt_limit(row, typical),
             per_minute=_per_minute(row, typical, shares[row.name]) if row.tier == "edge" else None,
         )
@@ -212,9 +225,16 @@ def _per_minute(target: Target, typical: Request, groups: int) -> int | None:
     return max(1, math.floor(60 * target.slots / seconds / groups)) if seconds > 0 else None
 
 
-def _timeout(target: Target, typical: Request, slo: Slo) -> int:
-    """Return when waiting has become pointless: the promise is broken, and slower than 19 of 20 answers."""
-    return math.ceil(max(slo.seconds, completion_seconds(target, IDLE, typical, cautious=True)))
+def _timeout(target: Target, typical: Request, slo: Slo, left: float) -> float:
+    """Return when waiting has become pointless: the promise is broken, and slower than 19 of 20 answers.
+
+    The edge is left earlier, while there is time for its fallback to keep the promise, but not before 19 of 20 answers of
+    its own are there. ``left`` are the promised seconds less those that the fallback takes.
+    """
+    own = completion_seconds(target, IDLE, typical, cautious=True)
+    if target.tier == "edge" and own <= left < slo.seconds:
+        return max(0.1, math.floor(left * 10) / 10)
+    return math.ceil(max(slo.seconds, own))
 
 
 def _first(groups: dict[str, list[Target]]) -> str:
