@@ -321,7 +321,7 @@ async def test_nothing_that_cannot_work_is_planned(platform: Platform, measured:
     for rows, about, says in (
         ((), {}, "Nothing serves vision-v2 that requests could be routed to"),
         ((EDGE,), {}, "at the edge, and no cloud is behind it"),
-        ((NEAR, SPOT), {"regions": frozenset(("eu-west",))}, "nothing may serve vision-v2"),
+        ((NEAR, SPOT), {"regions": frozenset(("eu-west",))}, "Nothing may serve vision-v2 at once"),
     ):
         measured(*rows, **about)
         with pytest.raises(InvalidInput, match=says):

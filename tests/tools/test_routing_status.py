@@ -186,7 +186,7 @@ async def test_share_latency_savings_and_why_are_one_answer(metrics: PrometheusM
     assert answer.data["savings"]["counterfactual"] == "all from team-b/vision"
     assert "Measured savings" in answer.text or "Measured loss" in answer.text
     assert [row[0] for row in answer.data["sites"]["rows"]] == ["reno", "austin", "berlin"]
-    assert "always on at team-b/vision" in answer.text and "same cost at" in answer.text
+    assert "always on at team-b/vision" in answer.text and "break-even at" in answer.text
     assert answer.data["sizing"]["choice"] and "in steps of 300 s" in answer.data["sizing"]["measured"]
 
 
@@ -326,7 +326,8 @@ async def test_a_size_that_takes_too_long_is_left_out_and_said_to_be() -> None:
     ("rates", "why"),
     [
         (Rates(why="it is down"), "it is down"),
-        (Rates([None, 1.0]), "only 1 steps"),
+        (Rates([None, 1.0]), "over 1 step of 300 s so far"),
+        (Rates(why="no series", absent=True), "over 0 steps of 300 s so far"),
         (Rates([0.0] * 9), "nothing arrived"),
     ],
 )

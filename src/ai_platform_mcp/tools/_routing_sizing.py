@@ -38,16 +38,21 @@ SERVED_BY: Mapping[Serverless, str] = {
 
 @dataclass
 class Rates:
-    """Requests per second of the whole model in steps, oldest first, and why they are not known."""
+    """Requests per second of the whole model in steps, oldest first, and why they are not known.
+
+    ``absent``: the store answered that it has no such samples.
+    """
 
     values: list[float | None] = field(default_factory=list[float | None])
     why: str = ""
+    absent: bool = False
 
 
 async def read_rates(metrics: MetricsReader, scope: MetricScope, window: int, seconds: float) -> Rates:
     """Return how many requests arrived, edge and cloud together, over at least the last day."""
     points: dict[float, float] = {}
     reasons: list[str] = []
+    absent: list[str] = []
 
     async def ask(tier: Literal["edge", "cloud"]) -> None:
         at = scope.model_copy(update={"target": tier})
@@ -62,6 +67,7 @@ async def read_rates(metrics: MetricsReader, scope: MetricScope, window: int, se
                 points[moment] = points.get(moment, 0.0) + (point.value or 0.0)
         if not answer.series:
             reasons.append(answer.absence or "no samples")
+            absent.append(tier)
 
     with anyio.move_on_after(seconds) as scope_of_all:
         async with anyio.create_task_group() as group:
@@ -69,7 +75,7 @@ async def read_rates(metrics: MetricsReader, scope: MetricScope, window: int, se
             group.start_soon(ask, "cloud")
     if scope_of_all.cancelled_caught:  # half of what arrived would size for half of it
         return Rates(why=f"the metrics store did not answer within {seconds:g} s")
-    return Rates(_by_step(points)) if points else Rates(why=reasons[0])
+    return Rates(_by_step(points)) if points else Rates(why=reasons[0], absent=len(absent) == len(reasons))
 
 
 def _by_step(points: Mapping[float, float]) -> list[float | None]:
@@ -84,8 +90,8 @@ async def size(readers: Readers, facts: RoutingFacts, rates: Rates, seconds: flo
     if rates.why or len(known) < LEAST_STEPS:
         count = "1 step" if len(known) == 1 else f"{len(known)} steps"
         short = f"arrivals are measured over {count} of {STEP_SECONDS} s so far, and it takes {LEAST_STEPS}: ask again later"
-        arrive = not rates.values and not any(row.requests for row in facts.observed)
-        return {"why": f"arrivals are not measured: {rates.why}" if rates.why and arrive else short}
+        young = rates.absent and any(row.requests for row in facts.observed)  # no step is over yet
+        return {"why": f"arrivals are not measured: {rates.why}" if rates.why and not young else short}
     if facts.slo is None:
         return {"why": f"without a promise nothing can be late: {facts.sources['slo'].why}"}
     options, left_out = await _options(readers, facts)
