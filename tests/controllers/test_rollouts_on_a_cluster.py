@@ -101,6 +101,19 @@ def test_a_newer_rollout_takes_over_an_unfinished_one(world: World):
     assert fleet.status(old)["phase"] == "Stopped"
 
 
+def test_what_had_succeeded_says_when_a_newer_rollout_has_its_nodes_and_owes_nobody_any_more(world: World):
+    fleet = world.fleet(sites=3)
+    gone = fleet.names[2]
+    world.kubelet.turn(gone, on=False)
+    old = fleet.roll("2")
+    assert fleet.ends(old, "Succeeded")["owed"] == [gone]
+    new = fleet.roll("3")
+    assert fleet.ends(new, "Succeeded")["owed"] == [gone]
+    until(lambda: fleet.status(old)["reason"] == "superseded", "the first one knows")
+    status = fleet.status(old)
+    assert status["phase"] == "Succeeded" and not status.get("owed") and "newer rollout" in status["message"]
+
+
 def test_a_paused_rollout_moves_nothing_until_it_is_resumed(world: World):
     fleet = world.fleet(sites=3)
     name = fleet.roll(paused=True)

@@ -66,7 +66,12 @@ class Deployment(Value):
         limit of any other deployment with the same model name (measured on 1.106.2).
         """
         key = f"os.environ/{self.api_key_env}" if self.api_key_env else NO_KEY
-        params = {"model": self.model, "api_base": self.api_base, "api_key": key, "timeout": _number(self.timeout_seconds)}
+        params = {
+            "model": self.model,
+            "api_base": self.api_base,
+            "api_key": key,
+            "timeout": _number(self.timeout_seconds),
+        }
         # not "tier": LiteLLM takes free or paid there, and leaves a deployment with anything else out, with a log line only
         info = {
             "id": self._id() if self.target else None,

@@ -196,7 +196,7 @@ def _twice_down(plan: RoutingPlan) -> tuple[Risk, ...]:
     waits = max(member.timeout_seconds for group in plan.groups if group.name == behind[0] for member in group.members)
     text = (
         f"LiteLLM opens no circuit for a group that requests reach as a fallback: while {first} and {behind[0]} are both down, "
-        f"each request waits up to {waits} s for {behind[0]} before it goes to {behind[1]}."
+        f"each request waits up to {waits:g} s for {behind[0]} before it goes to {behind[1]}."
     )
     return (Risk(severity="info", text=text),)
 

@@ -27,7 +27,7 @@ from ai_platform_mcp.domain.fleet_text import radius, windows
 from ai_platform_mcp.domain.objects import metadata_of, preconditions, section, whole
 from ai_platform_mcp.domain.rollout.state import OVER, PASSED
 from ai_platform_mcp.domain.targets import allowed_region
-from ai_platform_mcp.domain.waves import TOLERATED_PERCENT, Wave, describe, plan_waves, tolerated_failures
+from ai_platform_mcp.domain.waves import TOLERATED_PERCENT, Wave, describe, plan_waves, tolerated_failures, usual_canary
 from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests.common import MODEL_LABEL, Capabilities, Origin, label_value, object_name
 from ai_platform_mcp.manifests.routing import zonal_service
@@ -133,7 +133,7 @@ async def edge_part(
     chosen: Chosen,
     fleet: Fleet,
     *,
-    percent: int,
+    percent: int | None,
     runtime: str,
     force: bool,
     can: Capabilities,
@@ -153,24 +153,11 @@ async def edge_part(
     if live:  # all of it is planned, as it was: the waves of some of its sites would be no waves for the others
         fleet = replace(fleet, members=tuple(row for row in fleet.everyone if not had or row.site in had))
     sites = had if live else {row.site for row in fleet.members}
-    waves = plan_waves(fleet.members, percent)
+    waves = plan_waves(fleet.members, usual_canary(len(fleet.members)) if percent is None else percent)
     golden, analysis = _golden(chosen), _analysis(where, chosen, fleet)
     release = _release(chosen, await runtime_of(readers, where, chosen, runtime, edge=True))
-    rollout = edge_manifests.Rollout(
-        name=name,
-        namespace=where.namespace.name,
-        release=release,
-        waves=tuple(edge_manifests.Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
-        selector={} if where.cluster.role == "edge" else None,
-        sites=tuple(sorted(sites)),
-        soak_seconds=SOAK_SECONDS[where.environment],
-        generation=generation,
-        rollback_to=_last_good(chosen, fleet),
-        golden_inputs=golden,
-        analysis=analysis.manifest() if analysis else None,
-        stage=release.fetchable,
-        max_failures=tolerated_failures(len(fleet.members)),
-        min_memory_mib=chosen.shape.size_mib or None,
+    rollout = _asked(where, chosen, fleet, release, waves, golden, analysis).model_copy(
+        update={"name": name, "generation": generation, "sites": tuple(sorted(sites))}
     )
     manifest = edge_manifests.edge_rollout(rollout, made_by(live, origin), can)
     title = (
@@ -199,6 +186,32 @@ async def edge_part(
             radius(facts),
         ),
         risks=(*_risks(facts, fleet), *closed, *_unproven(where, chosen, fleet, golden, analysis)),
+    )
+
+
+def _asked(
+    where: Place,
+    chosen: Chosen,
+    fleet: Fleet,
+    release: edge_manifests.Release,
+    waves: Sequence[Wave],
+    golden: edge_manifests.GoldenInputs | None,
+    analysis: Analysis | None,
+) -> edge_manifests.Rollout:
+    """Return what is asked of the controller, but for which rollout it is and of which sites."""
+    return edge_manifests.Rollout(
+        name="",
+        namespace=where.namespace.name,
+        release=release,
+        waves=tuple(edge_manifests.Wave(name=row.name, sites=row.sites, canary=row.canary) for row in waves),
+        selector={} if where.cluster.role == "edge" else None,
+        soak_seconds=SOAK_SECONDS[where.environment],
+        rollback_to=_last_good(chosen, fleet),
+        golden_inputs=golden,
+        analysis=analysis.manifest() if analysis else None,
+        stage=release.fetchable,
+        max_failures=tolerated_failures(len(fleet.members)),
+        min_memory_mib=chosen.shape.size_mib or None,
     )
 
 

@@ -79,14 +79,10 @@ async def cloud_part(
     rollouts = await rollouts_of(readers, where.cluster.name, where.namespace.name, service.name)
     taking_over = succession(service, rollouts, chosen.version.version, strategy, percent)
     mode, why = await _mode(readers, where, service, can, canary=stepwise, to_zero=size.min_replicas == 0)
-    scaler = Scaler()
-    if mode == "Standard":
-        scaler = await scaler_of(readers, where, chosen.name, service, size, can, origin)
-    source = ModelSource(
-        format=chosen.format(),
-        storage_uri=chosen.storage_uri(),
-        runtime=await runtime_of(readers, where, chosen, runtime),
-    )
+    standard = mode == "Standard"
+    scaler = await scaler_of(readers, where, chosen.name, service, size, can, origin) if standard else Scaler()
+    runtime = await runtime_of(readers, where, chosen, runtime)
+    source = ModelSource(format=chosen.format(), storage_uri=chosen.storage_uri(), runtime=runtime)
     moved = Moved(None, None, ())
     if stepwise:
         moved = moved_by(
@@ -107,34 +103,37 @@ async def cloud_part(
         own_addresses=strategy == "blue_green",
         external_scaler=scaler.external,
     )
-    manifest = inference_service(endpoint, made_by(service.live, origin), can)
-    if stepwise:
-        metadata_of(manifest)["annotations"][STABLE_VERSION] = service.current_version
-        if mode == "Standard":
-            manifest["spec"]["predictor"] = _stable_predictor(service)
-    step = Apply(
-        title=title_of(manifest, chosen, strategy if begin == percent else "blue_green", begin),
-        cluster=where.cluster.name,
-        manifest=manifest,
-        force=force,
-    )
+    manifest = _written(endpoint, service, made_by(service.live, origin), can, stepwise=stepwise)
+    title = title_of(manifest, chosen, strategy if begin == percent else "blue_green", begin)
+    step = Apply(title=title, cluster=where.cluster.name, manifest=manifest, force=force)
     guards = (*preconditions(step, service.live), *chosen.preconditions())
     return CloudPart(
         step=step.model_copy(update={"preconditions": guards}),
         strategy=strategy,
         percent=percent if stepwise else 100,
         current_version=service.current_version,
-        reasons=(
-            *((service.why,) if service.why else ()),
-            why,
-            f"Runtime {source.runtime} serves {source.format}.",
-            *moved.reasons,
-        ),
+        reasons=(*_reasons(service, source, why), *moved.reasons),
         moved=(moved.step,) if moved.step else (),
         further=(scaler.step,) if scaler.step else (),
         risks=(*taking_over.risks, *scaler.risks),
         analysis=moved.analysis,
     )
+
+
+def _reasons(service: LiveService, source: ModelSource, mode: str) -> tuple[str, ...]:
+    return (*((service.why,) if service.why else ()), mode, f"Runtime {source.runtime} serves {source.format}.")
+
+
+def _written(
+    endpoint: Endpoint, service: LiveService, origin: Origin, can: Capabilities, *, stepwise: bool
+) -> type_json:
+    """Return the InferenceService; beside a canary it says which version is the stable one."""
+    manifest = inference_service(endpoint, origin, can)
+    if stepwise:
+        metadata_of(manifest)["annotations"][STABLE_VERSION] = service.current_version
+        if endpoint.mode == "Standard":
+            manifest["spec"]["predictor"] = _stable_predictor(service)
+    return manifest
 
 
 def _stable_predictor(service: LiveService) -> type_json:

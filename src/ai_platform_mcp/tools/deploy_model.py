@@ -19,7 +19,6 @@ from ai_platform_mcp.domain.namespaces import Environment
 from ai_platform_mcp.domain.objects import labels_of, ref_of
 from ai_platform_mcp.domain.targets import Choice, Side, choose_targets
 from ai_platform_mcp.domain.versions import PRODUCTION_ALIAS
-from ai_platform_mcp.domain.waves import usual_canary
 from ai_platform_mcp.manifests import edge as edge_manifests
 from ai_platform_mcp.manifests.common import Origin
 from ai_platform_mcp.tools._accelerators import Placed
@@ -185,13 +184,12 @@ async def _p95(world: _World, readers: Readers, target: Literal["cloud", "edge"]
 
 
 async def _edge(world: _World, readers: Readers) -> EdgePart:
-    asked = world.params.canary_percent
     return await edge_part(
         readers,
         world.edge.where,
         world.chosen,
         world.fleet,
-        percent=usual_canary(len(world.fleet.members)) if asked is None else asked,
+        percent=world.params.canary_percent,
         runtime=world.params.runtime,
         force=world.params.force,
         can=world.edge.can,

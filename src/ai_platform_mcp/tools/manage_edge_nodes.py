@@ -22,19 +22,20 @@ from ai_platform_mcp.domain.progress import progress_of
 from ai_platform_mcp.manifests.common import Origin
 from ai_platform_mcp.manifests.edge import API
 from ai_platform_mcp.tools._edge_steering import edge
-from ai_platform_mcp.tools._models import choose_version
+from ai_platform_mcp.tools._models import Chosen, choose_version
 from ai_platform_mcp.tools._node_health import Health, health_facts, narrowed, read_health, still_ailing, told
 from ai_platform_mcp.tools._node_looks import listed, status
 from ai_platform_mcp.tools._nodes import change_nodes
 from ai_platform_mcp.tools._places import find_cluster
 from ai_platform_mcp.tools._reading import (
+    Place,
     capabilities,
     find_place,
     inventory_evidence,
     list_if_served,
     read_inventory,
 )
-from ai_platform_mcp.tools._rollout import edge_part, read_fleet, touched_by
+from ai_platform_mcp.tools._rollout import Fleet, edge_part, read_fleet, touched_by
 from ai_platform_mcp.tools._serving import strategy_of
 from ai_platform_mcp.tools._steered import Action, Moment
 
@@ -221,7 +222,7 @@ def _read_environment(said: str | None) -> Environment:
 async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) -> Draft:
     if not params.model:
         raise InvalidInput("Which model?", remedy="Pass model=name:version or name@alias.")
-    environment: Environment = params.environment or "production"
+    environment: Environment = params.environment or "dev"  # as deploy_model has it
     cluster = params.cluster
     if params.site or params.region:
         named = await find_cluster(readers, cluster, "edge", _what(params), lambda row: _has_place(params, row))
@@ -236,28 +237,13 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
             remedy="Register it with register_model and source=oci://…@sha256:….",
         )
     inventory = await read_inventory(readers, where.cluster.name)
-    regions = sorted({row.region for row in _at_place(params, inventory)})
-    fleet = await read_fleet(
-        readers,
-        where,
-        inventory,
-        chosen,
-        [params.site] if params.site else [],
-        [params.region] if params.region else [],
-    )
-    if not fleet.members:
-        residency = ", ".join(chosen.facts.residency or ()) or "anywhere"
-        raise NotFound(
-            "No edge node fits.",
-            cause=f"Data of {chosen.name} may be processed in: {residency}; the nodes are in {', '.join(regions)}.",
-            remedy="Roll it out to sites of those regions: inspect_platform kind=nodes region=….",
-        )
+    fleet = await _fleet(params, readers, where, inventory, chosen)
     part = await edge_part(
         readers,
         where,
         chosen,
         fleet,
-        percent=10 if params.canary_percent is None else params.canary_percent,
+        percent=params.canary_percent,
         runtime="",
         force=False,
         can=await capabilities(readers, where.cluster.name),
@@ -292,6 +278,20 @@ async def _roll_out(params: EdgeParams, readers: Readers, context: PlanContext) 
         reasons=part.reasons,
         follow=(Follow(cluster=where.cluster.name, ref=ref_of(part.steps[0].manifest)),),
     )
+
+
+async def _fleet(params: EdgeParams, readers: Readers, where: Place, inventory: Inventory, chosen: Chosen) -> Fleet:
+    sites, regions = [params.site] if params.site else [], [params.region] if params.region else []
+    fleet = await read_fleet(readers, where, inventory, chosen, sites, regions)
+    if not fleet.members:
+        residency = ", ".join(chosen.facts.residency or ()) or "anywhere"
+        there = ", ".join(sorted({row.region for row in _at_place(params, inventory)}))
+        raise NotFound(
+            "No edge node fits.",
+            cause=f"Data of {chosen.name} may be processed in: {residency}; the nodes are in {there}.",
+            remedy="Roll it out to sites of those regions: inspect_platform kind=nodes region=….",
+        )
+    return fleet
 
 
 def _instead(current: str | None, version: str) -> str:

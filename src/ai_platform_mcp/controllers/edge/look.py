@@ -134,7 +134,11 @@ class Looker:
         fresh = before.observed != rollout.observed
         nodes, places = self._sight.members(live, views.nodes)
         mine, superseded = self._mine(live, before.phase, generation, nodes, views)
-        if not fresh and before.phase in OVER and (before.phase != "Succeeded" or superseded):
+        if (
+            not fresh
+            and before.phase in OVER
+            and (before.phase != "Succeeded" or (superseded and before.reason == "superseded"))
+        ):
             return UNHURRIED
         requires = section(live, "spec", "requires")
         seen = self._sight.nodes_seen(rollout, asked.release_of(live), requires, mine, views.pods)

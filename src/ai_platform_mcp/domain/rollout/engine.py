@@ -63,10 +63,9 @@ def advance(
     if progress.phase in ("RollingBack", "RolledBack"):
         return reverting.advance(rollout, progress, views, now)
     patches = [*_kept(views, now), *_settled(rollout, views, now)]
-    if superseded and progress.phase not in OVER:
-        text = "A newer rollout of this model has taken over its nodes."
-        progress = progress.model_copy(update={"phase": "Stopped", "reason": "superseded", "message": text})
-    if progress.phase == "Stopped":
+    if superseded:
+        progress = _taken_over(progress)
+    if progress.phase == "Stopped" or (superseded and progress.phase == "Succeeded"):
         return _next(rollout, progress, views, patches, now)
     if progress.phase == "Completing" and (bad := _verdict_on_failures(rollout, progress, views, places)) is not None:
         progress = _stopped(rollout, progress, *bad)
@@ -74,8 +73,8 @@ def advance(
             return reverting.advance(rollout, progress, views, now)
         return _next(rollout, progress, views, patches, now)
     if progress.phase in ("Completing", "Succeeded"):
-        if not superseded:  # whoever comes late fetches as it changes: there is no wave left that could wait for it
-            patches += moves(rollout, views, sites, now)
+        # whoever comes late fetches as it changes: there is no wave left that could wait for it
+        patches += moves(rollout, views, sites, now)
         return _next(rollout, _completed(rollout, progress, views, now), views, patches, now)
     progress = _judged(rollout, progress, views, places, verdict, now)
     if progress.phase == "RollingBack":
@@ -97,7 +96,8 @@ def _next(
         again = min(again, max(1.0, rollout.probation / 4))
     if any(row.state == "activating" for row in views):
         again = min(again, max(1.0, rollout.progress_deadline / 4))
-    counted = count(rollout, views, progress.wave, over=progress.phase in OVER and progress.phase != "Succeeded")
+    serves = progress.phase == "Succeeded" and progress.reason != "superseded"
+    counted = count(rollout, views, progress.wave, over=progress.phase in OVER and not serves)
     return Next(progress=progress, patches=tuple(patches), counted=counted, look_again=again)
 
 
@@ -116,6 +116,16 @@ def _taken_up(
     phase = "Running" if before.phase == "Ready" or (done and behind) else before.phase
     started = before.wave_started if before.wave_started and wave == before.wave else now
     return fresh.model_copy(update={"phase": phase, "wave": wave, "wave_started": started})
+
+
+def _taken_over(progress: Progress) -> Progress:
+    """Return how a rollout ends all of whose nodes are a newer one's; what had succeeded has, and owes nobody anything."""
+    text = "A newer rollout of this model has taken over its nodes."
+    if progress.phase == "Succeeded":
+        return progress.model_copy(update={"reason": "superseded", "message": f"It had succeeded. {text}"})
+    if progress.phase in OVER:
+        return progress
+    return progress.model_copy(update={"phase": "Stopped", "reason": "superseded", "message": text})
 
 
 def _kept(views: Sequence[NodeView], now: datetime) -> list[NodePatch]:
