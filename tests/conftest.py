@@ -22,11 +22,11 @@ for module in pkgutil.walk_packages(anyio.__path__, "anyio."):
             import_module(module.name)
 
 settings.register_profile(
-    "patient", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    "patient", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 settings.register_profile("search", settings.get_profile("patient"), derandomize=False, max_examples=500)
 settings.load_profile("patient")
-"""A loaded machine is no reason to fail, and the same code gives the same verdict: the examples follow from the test, fifty
+"""A loaded machine is no reason to fail, and the same code gives the same verdict: the examples follow from the test, thirty
 each, within the suite's time. New ones are sought with ``pytest -m hypothesis --hypothesis-profile=search``."""
 
 

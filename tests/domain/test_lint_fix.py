@@ -314,7 +314,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcde"), trees, min_size=1, max_size=4),
     st.lists(st.sampled_from("abcde01"), min_size=1, max_size=4),

@@ -177,7 +177,7 @@ def damaged(draw: st.DrawFn) -> Any:
     return document
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(damaged())
 def test_no_document_makes_a_rule_fail(document: Any) -> None:
     for finding in check(document, PLAIN):

@@ -16,7 +16,7 @@ from ai_platform_mcp.manifests import argo, edge, kserve, kueue, llm, routing, t
 from ai_platform_mcp.manifests.common import Capabilities, Origin
 from support.plans import GOLDEN, MODELS, plan
 
-many = settings(max_examples=60, deadline=None)
+many = settings(max_examples=40, deadline=None)
 
 LLM_NEW, LLM_OLD = (f"{api}/{llm.KIND}" for api in llm.APIS)
 KNATIVE = "serving.knative.dev/v1/Service"

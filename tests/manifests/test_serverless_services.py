@@ -77,7 +77,7 @@ def test_a_field_that_the_kind_does_not_have_is_noticed():
 
 
 @given(st.text(min_size=1, max_size=60, alphabet="abcXYZ019-_. ").filter(lambda t: any(c.isalnum() for c in t)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_revision_is_named_after_its_service_and_fits_whatever_the_version_is_called(version: str):
     origin = s.ORIGIN.model_copy(update={"version": version})
     revision = serverless.run_service(RUN, origin, BOTH)["spec"]["template"]["revision"]

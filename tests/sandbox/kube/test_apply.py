@@ -116,7 +116,7 @@ fields = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 2), max_size=4
 steps = st.lists(st.tuples(st.sampled_from(["one", "two", "three"]), fields, st.booleans()), min_size=1, max_size=12)
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(steps)
 def test_a_field_belongs_to_its_last_applier_and_is_never_stolen_without_force(steps: list[Any]) -> None:
     live: dict[str, Any] = {"metadata": {}}

@@ -253,7 +253,7 @@ def vectors(draw: st.DrawFn, depth: int = 3) -> str:
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 @given(query=vectors())
 def test_generated_expressions_agree(pair: Pair, query: str) -> None:

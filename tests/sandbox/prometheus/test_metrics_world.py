@@ -221,7 +221,7 @@ def test_the_newest_sample_is_the_last_of_all_samples_within_the_lookback(
 SHARES = st.tuples(st.floats(0, 0.6), st.floats(0, 0.35))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rate=st.floats(1e-6, 1e4),
     shares=SHARES,
