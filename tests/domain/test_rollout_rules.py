@@ -229,6 +229,7 @@ def test_sites_change_only_in_their_windows_and_never_below_their_minimum():
     world.run(2000)
     assert {one.version for one in world.devices if one.site == "s00"} == {OLD}
     assert world.progress.phase == "Running"
+    assert world.progress.message.endswith("Outside of their maintenance windows: s00.")
     world.sites = {}
     assert world.run(2000).phase == "Succeeded"
 

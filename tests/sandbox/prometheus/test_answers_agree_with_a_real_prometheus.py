@@ -252,9 +252,7 @@ def vectors(draw: st.DrawFn, depth: int = 3) -> str:
     return f"({draw(inner)}) {draw(OPERATORS)}{draw(MATCHING)} ({draw(inner)})"
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(query=vectors())
 def test_generated_expressions_agree(pair: Pair, query: str) -> None:
     same(*pair.instant(query), query, 1e-7)

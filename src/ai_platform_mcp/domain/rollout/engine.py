@@ -31,6 +31,8 @@ from ai_platform_mcp.domain.rollout.state import (
 )
 from ai_platform_mcp.domain.rollout.waves import wave_places
 
+NAMED_SITES = 3
+"""Sites that a message names; the rest are counted."""
 LOOK_AGAIN, AT_REST = 15.0, 60.0
 """Seconds until the next look where nothing says that one is due earlier; and where the rollout is over and nothing is on its
 way: a node's return is an event, and only a site's window opens by the clock."""
@@ -81,7 +83,9 @@ def advance(
         return reverting.advance(rollout, progress, views, now)
     if progress.phase == "Running":
         fetching = {name for name, place in places.items() if place >= progress.wave}
-        patches += moves(rollout, _reached(views, places, progress.wave), sites, now, fetching)
+        reached = _reached(views, places, progress.wave)
+        patches += moves(rollout, reached, sites, now, fetching)
+        progress = _shut_out(progress, reached, sites)
     return _next(rollout, progress, views, patches, now)
 
 
@@ -151,6 +155,17 @@ def _settled(rollout: Rollout, views: Sequence[NodeView], now: datetime) -> list
 
 def _failed(mark: Mark, reason: str, now: datetime) -> Mark:
     return mark.model_copy(update={"state": "failed", "reason": reason[:200], "seen": now})
+
+
+def _shut_out(progress: Progress, reached: Sequence[NodeView], sites: Mapping[str, SiteSeen]) -> Progress:
+    """Name the sites whose nodes wait for a maintenance window: nothing else that is shown says why nothing happens."""
+    waiting = {row.seen.site for row in reached if row.state in ("pending", "staged") and row.seen.online}
+    closed = sorted(site for site in waiting if site in sites and not sites[site].window_open)
+    if not closed:
+        return progress
+    more = f" and {len(closed) - NAMED_SITES} more" if len(closed) > NAMED_SITES else ""
+    text = f"{progress.message} Outside of their maintenance windows: {', '.join(closed[:NAMED_SITES])}{more}."
+    return progress.model_copy(update={"message": text.strip()})
 
 
 def _reached(views: Sequence[NodeView], places: Mapping[str, int], wave: int) -> list[NodeView]:
