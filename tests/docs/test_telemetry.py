@@ -13,7 +13,7 @@ import yaml
 
 from ai_platform_mcp.adapters.prometheus.backends import EDGE
 from ai_platform_mcp.controllers.metrics import Looks, exposition
-from ai_platform_mcp.domain.edge_identity import SITE_LABEL
+from ai_platform_mcp.domain.edge_identity import GROUP_LABEL, POOL_LABEL, SITE_LABEL, edge_identity
 from ai_platform_mcp.manifests.common import MODEL_LABEL, TEAM_LABEL, VERSION_LABEL
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/telemetry.md"
@@ -66,6 +66,21 @@ def test_a_pods_series_get_every_label_that_a_question_may_name():
     assert (cloud["model"], cloud["version"], cloud["team"]) == ("vision-v3", "5", "vision")
     assert relabelled(pod("prepull")) is None
     assert relabelled({"__meta_kubernetes_namespace": "default"}) is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {POOL_LABEL: "hangzhou"},
+        {GROUP_LABEL: "beijing"},
+        {SITE_LABEL: "austin", POOL_LABEL: "hangzhou"},
+        {POOL_LABEL: "hangzhou", GROUP_LABEL: "beijing"},
+    ],
+)
+def test_a_series_is_of_the_site_that_the_inventory_says(labels: dict[str, str]):
+    bare = {name: value for name, value in pod("edge").items() if name != meta("node", SITE_LABEL)}
+    series = relabelled(bare | {meta("node", name): value for name, value in labels.items()})
+    assert series is not None and series["site"] == edge_identity(labels).site
 
 
 def test_prometheus_takes_the_configuration(tmp_path: Path):
