@@ -37,7 +37,7 @@ check: .venv/.dev  ## everything CI could object to
 contracts: .venv/.dev  ## write tools/*.json and the README's tool table
 	@$(BIN)/python scripts/contracts.py
 
-bench: .venv/.dev  ## measure, and write benchmarks/results.md
+bench: .venv/.dev  ## measure, and write benchmarks/results.md (`python -m benchmarks NAME …` for some of it)
 	@$(BIN)/python -m benchmarks
 
 lock:            ## refresh uv.lock and requirements.lock (needs uv)

@@ -16,6 +16,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+LOAD = "load average, begin → end"
+
 
 @dataclass(frozen=True)
 class Times:
@@ -118,7 +120,7 @@ def facts() -> dict[str, str]:
         "machine": f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, {platform.system()}",
         "Python": platform.python_version(),
         "mcp": importlib.metadata.version("mcp"),
-        "load average, begin → end": load(),
+        LOAD: load(),
     }
 
 
