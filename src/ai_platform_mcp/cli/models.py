@@ -127,17 +127,29 @@ def deploy(
     model: Annotated[str, typer.Argument(help="name, name:version or name@alias.")],
     target: Annotated[str, typer.Option(help="cloud, edge, serverless or auto.")] = "auto",
     environment: Environment = "dev",
-    canary: Annotated[int | None, typer.Option(help="First share of the traffic, in percent.")] = None,
+    canary: Annotated[int | None, typer.Option(help="First share, in percent; 0 is all at once.")] = None,
+    strategy: Annotated[str, typer.Option(help="In the cloud: canary or blue_green.")] = "",
     region: Annotated[list[str] | None, typer.Option(help="Regions to serve from; repeatable.")] = None,
     site: Annotated[list[str] | None, typer.Option(help="Edge sites; repeatable.")] = None,
     cluster: Annotated[str, typer.Option(help="Required where several are configured.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where the team has several.")] = "",
+    slo_ms: Annotated[int | None, typer.Option(help="Promised p95, in milliseconds.")] = None,
+    min_replicas: Annotated[int | None, typer.Option(help="In the cloud; 0 scales to zero.")] = None,
+    max_replicas: Annotated[int | None, typer.Option(help="In the cloud.")] = None,
+    accelerator: Annotated[str, typer.Option(help="Such as a100.")] = "",
+    runtime: Annotated[str, typer.Option(help="Serving runtime, else the one that fits the format.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Take fields that other managers own.")] = False,
     yes: Yes = False,
     wait: Wait = True,
 ) -> None:
     """Deploy a model to cloud, edge, or where the platform finds best."""
     session = session_of(context)
     arguments = {"model": model, "target": target, "environment": environment}
-    arguments |= filled(canary_percent=canary, regions=region, sites=site, cluster=cluster)
+    arguments |= filled(
+        canary_percent=canary, strategy=strategy, regions=region, sites=site, cluster=cluster, namespace=namespace,
+        slo_ms=slo_ms, min_replicas=min_replicas, max_replicas=max_replicas, accelerator=accelerator, runtime=runtime,
+        force=force or None,
+    )  # fmt: skip
 
     async def work() -> int:
         async with session.client() as client:
