@@ -31,8 +31,9 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _MISSING_WAIT = 60.0
 _STUMBLES = 3
 """Failures in a row, without an event between them, after which everything is read again."""
-_SLICE_SECONDS = 0.002
-"""Work on objects gives way to everything else after this long."""
+_SLICE_SECONDS = 0.0005
+"""Work on objects gives way to everything else after this long: an answer takes a dozen turns of the loop, and each turn has one
+slice of every kind that is being read."""
 _INITIAL_END = "k8s.io/initial-events-end"
 
 
