@@ -32,6 +32,7 @@ READS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
         "promql",
         {"series"},
     ),
+    "edge status": (("edge", "status"), "Sites with nodes away", {"rows", "columns"}),
     "operations": (("operations", "list"), "operations", {"kind", "rows"}),
     "approvals": (("approvals", "list"), "approvals", {"kind", "rows"}),
     "audit": (("audit", "list", "--limit", "5"), "outcome", {"rows"}),

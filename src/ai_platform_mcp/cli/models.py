@@ -113,11 +113,11 @@ def show_model(context: typer.Context, model: str) -> None:
     session_of(context).run(lambda: show(context, {"kind": "versions", "name": model}))
 
 
-async def show(context: typer.Context, arguments: dict[str, Any]) -> int:
-    """Show what inspect_platform answers."""
+async def show(context: typer.Context, arguments: dict[str, Any], tool: str = "inspect_platform") -> int:
+    """Show what a tool that reads answers."""
     session = session_of(context)
     async with session.client() as client:
-        result = await client.call("inspect_platform", arguments)
+        result = await client.call(tool, arguments)
         session.output.data(result.data, result.text)
         return 1 if result.is_error else 0
 

@@ -104,16 +104,8 @@ def edge_status(
     model: Annotated[str, typer.Option(help="Its rollouts, those that are over too.")] = "",
 ) -> None:
     """Say what ails nodes, what that proposes, which sites are short, and which rollouts are under way."""
-    session = session_of(context)
-    asked = filled(nodes=nodes, site=site, region=region, selector=selector, model=model)
-
-    async def work() -> int:
-        async with session.client() as client:
-            result = await client.call("manage_edge_nodes", {"action": "status", **asked})
-            session.output.data(result.data, result.text)
-            return 1 if result.is_error else 0
-
-    session.run(work)
+    asked = {"action": "status"} | filled(nodes=nodes, site=site, region=region, selector=selector, model=model)
+    session_of(context).run(lambda: show(context, asked, "manage_edge_nodes"))
 
 
 def _edge(action: str, text: str) -> None:

@@ -134,11 +134,8 @@ class Looker:
         fresh = before.observed != rollout.observed
         nodes, places = self._sight.members(live, views.nodes)
         mine, superseded = self._mine(live, before.phase, generation, nodes, views)
-        if (
-            not fresh
-            and before.phase in OVER
-            and (before.phase != "Succeeded" or (superseded and before.reason == "superseded"))
-        ):
+        serves = before.phase == "Succeeded" and not (superseded and before.reason == "superseded")
+        if not fresh and before.phase in OVER and not serves:
             return UNHURRIED
         requires = section(live, "spec", "requires")
         seen = self._sight.nodes_seen(rollout, asked.release_of(live), requires, mine, views.pods)
