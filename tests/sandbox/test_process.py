@@ -54,6 +54,19 @@ def there(status: process.Status, name: str) -> bool:
         return http.get(f"{PLACE}/{name}").status_code == 200
 
 
+def pods_placed(status: process.Status) -> tuple[int, int]:
+    """How many pods the sandbox's Deployment wants, and how many of them have a node."""
+    with client(status) as http:
+        wanted = sum(row["spec"]["replicas"] for row in http.get("/apis/apps/v1/deployments").json()["items"])
+        pods = http.get("/api/v1/pods").json()["items"]
+    placed = [
+        row
+        for row in pods
+        if row["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet" and row["spec"].get("nodeName")
+    ]
+    return wanted, len(placed)
+
+
 async def test_it_stops_quickly_keeps_its_ports_and_loses_nothing(folder: Path) -> None:
     first = await process.ensure_up(folder)
     try:
@@ -72,6 +85,16 @@ async def test_it_stops_quickly_keeps_its_ports_and_loses_nothing(folder: Path) 
         second = await process.ensure_up(folder)
         assert (second.kubernetes_url, second.prometheus_url) == (first.kubernetes_url, first.prometheus_url)
         assert await anyio.to_thread.run_sync(there, second, "kept")
+    finally:
+        await process.down(folder)
+
+
+async def test_a_new_one_answers_once_its_workloads_have_their_pods(folder: Path) -> None:
+    (folder / "cluster.sqlite").unlink()
+    status = await process.ensure_up(folder)
+    try:
+        wanted, placed = await anyio.to_thread.run_sync(pods_placed, status)
+        assert placed == wanted > 0
     finally:
         await process.down(folder)
 

@@ -114,7 +114,7 @@ async def _serve(state_dir: Path, speed: float, stopping: Stopping) -> None:
                 group.start_soon(server.serve, [sockets[name]])
             for server in servers.values():
                 await server.up.wait()
-            group.start_soon(live, world)
+            await group.start(live, world)
             surroundings = Surroundings(
                 state_dir, urls["kubernetes"], urls["prometheus"], certificate.authority_pem, speed
             )
