@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from ai_platform_mcp.core.listening import tcp_listener
 from ai_platform_mcp.sandbox.kube.access import Access
 from ai_platform_mcp.sandbox.kube.app import build_kube_app
 from ai_platform_mcp.sandbox.kube.kubeconfig import write_kubeconfig
@@ -70,9 +70,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen, on the port of the last time."""
-        bound = socket.socket()
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", self._port))
+        bound = tcp_listener("127.0.0.1", self._port)
         self._port = bound.getsockname()[1]
         self._serving = await asyncio.get_running_loop().create_server(self._protocols, sock=bound, backlog=256)
         write_kubeconfig(self.kubeconfig, f"http://127.0.0.1:{self._port}", self._token)

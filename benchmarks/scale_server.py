@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import socket
 import sys
 import time
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from typing import Any
 
 import uvicorn
 
+from ai_platform_mcp.core.listening import tcp_listener
 from ai_platform_mcp.sandbox.kube.access import Access
 from ai_platform_mcp.sandbox.kube.app import build_kube_app
 from ai_platform_mcp.sandbox.kube.clock import WallClock
@@ -107,7 +107,7 @@ async def serve(folder: Path, nodes: int, pods: int) -> None:
                                 timeout_graceful_shutdown=1, ssl_certfile=certificate.certificate,
                                 ssl_keyfile=certificate.key)  # fmt: skip
         server = uvicorn.Server(config)
-        bound = socket.create_server(("127.0.0.1", 0))  # listens from here on: nobody needs to wait for the server
+        bound = tcp_listener("127.0.0.1", 0)  # listens from here on: nobody needs to wait for the server
         serving = asyncio.create_task(server.serve([bound]))
         url = f"https://127.0.0.1:{bound.getsockname()[1]}"
         write_kubeconfig(folder / "kubeconfig", url, access.admin_token, authority=certificate.authority_pem)

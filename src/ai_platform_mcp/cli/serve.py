@@ -108,12 +108,12 @@ async def _serve_stdio(settings: Settings, protocol: Literal["both", "handshake"
 
 
 async def _serve_http(settings: Settings, host: str, port: int) -> None:
-    import socket
     from functools import partial
 
     import uvicorn
 
     from ai_platform_mcp.app import App
+    from ai_platform_mcp.core.listening import tcp_listener
     from ai_platform_mcp.server.build import build_server
     from ai_platform_mcp.server.http import Access, build_http, check_bind
     from ai_platform_mcp.server.identity import current_principal, principal_of
@@ -135,8 +135,7 @@ async def _serve_http(settings: Settings, host: str, port: int) -> None:
             return current_principal(local, auth.team_claim, auth.roles_claim)
 
         who, named = who_calls, partial(principal_of, team_claim=auth.team_claim, roles_claim=auth.roles_claim)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family)
+    listener = tcp_listener(host, port)
     port = listener.getsockname()[1]  # port 0 takes a free one, and the Host check must know which
     asgi = build_http(
         build_server(application, principal=who),

@@ -19,6 +19,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 from starlette.applications import Starlette
 
+from ai_platform_mcp.core.listening import tcp_listener
 from ai_platform_mcp.sandbox import process, seed
 from ai_platform_mcp.sandbox.controlling import Surroundings, control
 from ai_platform_mcp.sandbox.kube.access import Access
@@ -178,13 +179,10 @@ def _bind(state_dir: Path) -> dict[str, socket.socket]:
 
 
 def _listen(port: int) -> socket.socket:
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((HOST, port))
+        return tcp_listener(HOST, port)
     except OSError:
-        bound.bind((HOST, 0))
-    return bound
+        return tcp_listener(HOST, 0)
 
 
 class _Server(uvicorn.Server):
