@@ -116,7 +116,8 @@ async def _answers(told: Status) -> bool:
     import httpx
 
     try:
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        # Plain HTTP on this machine: reading the authorities of the world would take 50 ms of every first call.
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False, verify=False) as client:  # noqa: S501
             return (await client.get(f"{told.prometheus_url}/-/ready")).status_code == 200
     except httpx.HTTPError:
         return False
