@@ -133,6 +133,15 @@ async def test_resuming_after_failures_accepts_those_that_are_there_and_moves_on
     assert list(status["failures"]) == [fleet.names[0]] and list(fleet.versions().values()) == ["", *["2"] * 5]
 
 
+def test_a_canary_that_is_gone_asks_a_person_who_may_go_on_without_it(world: World):
+    fleet = world.fleet(sites=3)
+    world.kubelet.turn(fleet.names[0], on=False)
+    name = fleet.roll(progressDeadlineSeconds=1)
+    assert fleet.ends(name, "Paused")["reason"] == "nobody_online" and set(fleet.versions().values()) == {""}
+    fleet.change(name, progressDeadlineSeconds=60, accepted={"absentWave": 0})
+    assert fleet.ends(name, "Succeeded")["owed"] == [fleet.names[0]]
+
+
 async def test_a_failure_after_resuming_pauses_again(world: World):
     fleet = world.fleet(sites=3)
     fleet.take("crashes", "2", 0, 2)

@@ -133,13 +133,36 @@ def test_a_node_that_loses_power_while_it_changes_counts_only_its_online_time():
     assert mark is not None and mark.state == "committed" and mark.online < 300
 
 
-def test_a_canary_that_nobody_can_watch_proves_nothing():
+def without_canaries(until: int) -> Fleet:
     world = fleet()
     for one in world.devices[:1] + world.devices[10:11]:
-        one.away = ((-10_000, 3_000),)
-    world.run(2500)
-    assert world.progress.wave == 0 and not world.touched and "nobody online" in world.progress.message
-    assert world.run(6000).phase == "Succeeded"
+        one.away = ((-10_000, until),)
+    return world
+
+
+def test_a_canary_that_nobody_can_watch_proves_nothing():
+    world = without_canaries(3_000)
+    world.run(500)
+    assert (world.progress.phase, world.progress.wave) == ("Running", 0) and "nobody online" in world.progress.message
+    world.run(2000)
+    assert (world.progress.phase, world.progress.reason) == ("Paused", "nobody_online") and not world.touched
+    assert "when one of its nodes is back" in world.progress.message
+    assert world.run(6000).phase == "Succeeded", "it goes on by itself"
+
+
+def test_a_person_can_let_it_go_on_without_a_canary_that_is_gone_for_ever():
+    world = without_canaries(10**9)
+    assert world.run(90_000).reason == "nobody_online" and not world.touched
+    world.rollout = world.rollout.model_copy(update={"accepted_absent_wave": 0, "observed": 2})
+    done = world.run(9000)
+    assert done.phase == "Succeeded" and "2 offline nodes are owed" in done.message
+    assert len(world.truly_well()) == 18
+
+
+def test_what_was_accepted_for_analysis_lets_nobody_pass_who_is_not_there():
+    world = without_canaries(10**9)
+    world.rollout = world.rollout.model_copy(update={"accepted_wave": 0})
+    assert world.run(5000).reason == "nobody_online" and not world.touched
 
 
 def test_a_late_node_does_not_bring_back_what_was_rolled_back():

@@ -49,6 +49,7 @@ async def changes(live: dict[str, Any], action: Action) -> dict[str, Any]:
         (rollout("Paused", "max_failures", {"accepted": {"failures": 4}}, failed=1), {"accepted": {"failures": 4}}),
         (rollout("Paused", "inconclusive", wave=1), {"accepted": {"wave": 1}}),
         (rollout("Paused", "analysis", wave=0), {"accepted": {"wave": 0}}),
+        (rollout("Paused", "nobody_online", wave=0), {"accepted": {"absentWave": 0}}),
         (rollout("Paused", "no_progress", {"progressDeadlineSeconds": 600}), {"progressDeadlineSeconds": 1200}),
         (
             rollout("Paused", "no_progress", {"progressDeadlineSeconds": 600}, waveStartedAt="2026-01-05T07:00:00Z"),
@@ -67,6 +68,11 @@ async def test_overriding_analysis_that_found_it_worse_is_a_danger():
         "danger",
         "warning",
     ) and "says that the release is worse" in worse.text
+
+
+async def test_going_on_without_a_wave_that_proved_nothing_is_a_danger():
+    (unproven,) = (await steered(rollout("Paused", "nobody_online", wave=0), "resume")).risks
+    assert unproven.severity == "danger" and "the next wave runs the release first" in unproven.text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ai_platform_mcp.core.ports import Readers
 from ai_platform_mcp.domain.namespaces import ENVIRONMENTS
 from ai_platform_mcp.domain.objects import labels_of, parse_time, preconditions, ref_of, rows, section, whole
 from ai_platform_mcp.domain.progress import progress_of
+from ai_platform_mcp.domain.rollout.engine import NOBODY_ONLINE
 from ai_platform_mcp.manifests.common import ENVIRONMENT_LABEL, TEAM_LABEL, Origin, object_name
 from ai_platform_mcp.manifests.edge import Release, Rollout, Wave, edge_rollout
 from ai_platform_mcp.tools._reading import capabilities
@@ -79,6 +80,12 @@ def _accepted(live: type_json, moment: Moment) -> tuple[type_json, tuple[Risk, .
         text = f"Analysis of wave {wave + 1} {said}; it is overridden for this wave."
         severity = "danger" if reason == "analysis" else "warning"
         return {"accepted": {"wave": wave}}, (Risk(severity=severity, text=text),)
+    if reason == NOBODY_ONLINE:
+        wave = whole(status.get("wave"))
+        text = (
+            f"Wave {wave + 1} proved nothing, since none of its nodes is online: the next wave runs the release first."
+        )
+        return {"accepted": {"absentWave": wave}}, (Risk(severity="danger", text=text),)
     if reason == "no_progress":
         deadline = whole(spec.get("progressDeadlineSeconds")) or 3600
         began = parse_time(status.get("waveStartedAt"))

@@ -53,6 +53,7 @@ def rollout_of(live: type_json, generation: int, speed: float = 1.0) -> Rollout:
         paused=bool(spec.get("paused")),
         accepted_failures=whole(accepted.get("failures")),
         accepted_wave=_number(accepted, "wave", -1),
+        accepted_absent_wave=_number(accepted, "absentWave", -1),
     )
 
 

@@ -37,6 +37,8 @@ LOOK_AGAIN, AT_REST = 15.0, 60.0
 """Seconds until the next look where nothing says that one is due earlier; and where the rollout is over and nothing is on its
 way: a node's return is an event, and only a site's window opens by the clock."""
 
+NOBODY_ONLINE = "nobody_online"
+
 
 def advance(
     rollout: Rollout,
@@ -200,8 +202,7 @@ def _judged(
     running = _at(progress, "Running", "wave", "")
     if not counted:
         if wave.canary or not any(row.healthy for row in reached):
-            text = f"Wave {wave.name} has nobody online that could prove the release."
-            return running.model_copy(update={"message": text, "healthy_since": None})
+            return _unwatched(rollout, progress, wave, current, now).model_copy(update={"healthy_since": None})
         return _passed(rollout, running, now)
     if not _has_quorum(rollout, healthy, counted):
         held = _without_hope(rollout, wave, counted, current, _unfetched(rollout, progress, counted, now))
@@ -218,6 +219,20 @@ def _judged(
     if verdict == "pending" and progress.wave > rollout.accepted_wave:
         return running.model_copy(update={"reason": "analysis", "message": f"Wave {wave.name} waits for its analysis."})
     return _passed(rollout, running, now)
+
+
+def _unwatched(
+    rollout: Rollout, progress: Progress, wave: Wave, current: Sequence[NodeView], now: datetime
+) -> Progress:
+    """Return how a wave stands that nobody is there to prove: it waits, but not for ever without a person knowing of it."""
+    if progress.wave <= rollout.accepted_absent_wave:
+        return _passed(rollout, _at(progress, "Running", "wave", ""), now)
+    text = f"Wave {wave.name} has nobody online that could prove the release"
+    gone = [row.seen.since for row in current if not row.seen.online]
+    if (now - max([progress.wave_started or now, *gone])).total_seconds() <= rollout.progress_deadline:
+        return _at(progress, "Running", "wave", f"{text}.")
+    told = f"{text}, for over {rollout.progress_deadline} s. It goes on when one of its nodes is back, or resumed without them."
+    return _at(progress, "Paused", NOBODY_ONLINE, told)
 
 
 def _has_quorum(rollout: Rollout, healthy: Sequence[NodeView], counted: Sequence[NodeView]) -> bool:

@@ -56,8 +56,8 @@ class Wave(Value):
 class Rollout(Value):
     """An EdgeRollout as the rules read it. All times are seconds.
 
-    ``accepted_failures`` and ``accepted_wave`` are what a person accepted when resuming: failures that no longer count,
-    and the index of the wave (from 0) whose analysis no longer holds the rollout up.
+    ``accepted_…`` is what a person accepted when resuming: failures that no longer count, the index of the wave (from 0) whose
+    analysis no longer holds the rollout up, and that of the wave which passes unproven where nobody of it is online.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Rollout(Value):
     paused: bool = False
     accepted_failures: int = 0
     accepted_wave: int = -1
+    accepted_absent_wave: int = -1
 
 
 class Mark(Value):
