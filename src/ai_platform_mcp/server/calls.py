@@ -40,12 +40,13 @@ class Calls:
         self._backend = backend
         self._tasks = tasks
         self._principal = principal
+        self._listed: list[types.Tool] = []
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """List every tool in one page: the list is small by design and the same for everyone."""
-        return types.ListToolsResult(
-            tools=[types.Tool.model_validate(contract(tool)) for tool in self._backend.tools().values()]
-        )
+        if not self._listed:  # writing schemas takes 20 ms, and over HTTP many ask
+            self._listed = [types.Tool.model_validate(contract(tool)) for tool in self._backend.tools().values()]
+        return types.ListToolsResult(tools=self._listed)
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
         """Run one call. A tool error is a result that the model reads; only our own bugs are protocol errors."""
