@@ -18,15 +18,12 @@ import anyio
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import kubernetes.aio.client  # noqa: F401
-import mlflow.tracking  # noqa: F401
-import sqlalchemy.dialects.sqlite  # noqa: F401
-
 from ai_platform_mcp.core.principal import Principal
 from ai_platform_mcp.core.tool import Caller
 from ai_platform_mcp.settings import Settings
 from support.engines import Engine
 from support.sundry import Sundry
+from support.warm_parent import import_all
 from support.world import HandClock, OpenedApp
 
 JOURNAL = ("begin", "step_started", "step_finished", "finish")
@@ -101,4 +98,5 @@ def run(jobs: list[dict[str, Any]]) -> list[int]:
 
 
 if __name__ == "__main__":
+    import_all()
     print(json.dumps(run(json.loads(Path(sys.argv[1]).read_text()))))
