@@ -82,9 +82,7 @@ def _accepted(live: type_json, moment: Moment) -> tuple[type_json, tuple[Risk, .
         return {"accepted": {"wave": wave}}, (Risk(severity=severity, text=text),)
     if reason == NOBODY_ONLINE:
         wave = whole(status.get("wave"))
-        text = (
-            f"Wave {wave + 1} proved nothing, since none of its nodes is online: the next wave runs the release first."
-        )
+        text = f"Wave {wave + 1} proved nothing, since none of its nodes could: the next wave runs the release first."
         return {"accepted": {"absentWave": wave}}, (Risk(severity="danger", text=text),)
     if reason == "no_progress":
         deadline = whole(spec.get("progressDeadlineSeconds")) or 3600
