@@ -146,7 +146,7 @@ def test_a_canary_that_nobody_can_watch_proves_nothing():
     assert (world.progress.phase, world.progress.wave) == ("Running", 0) and "nobody online" in world.progress.message
     world.run(2000)
     assert (world.progress.phase, world.progress.reason) == ("Paused", "nobody_online") and not world.touched
-    assert "when one of its nodes is back" in world.progress.message
+    assert "when one of its nodes can" in world.progress.message
     assert world.run(6000).phase == "Succeeded", "it goes on by itself"
 
 
@@ -157,6 +157,18 @@ def test_a_person_can_let_it_go_on_without_a_canary_that_is_gone_for_ever():
     done = world.run(9000)
     assert done.phase == "Succeeded" and "2 offline nodes are owed" in done.message
     assert len(world.truly_well()) == 18
+
+
+def test_a_canary_that_cannot_fetch_asks_a_person_and_goes_on_when_it_can():
+    world = fleet()
+    canaries = world.devices[:1] + world.devices[10:11]
+    for one in canaries:
+        one.takes = "slow"
+    assert world.run(3000).reason == "nobody_online" and world.touched == {one.name for one in canaries}
+    assert "has nobody that could prove" in world.progress.message, "they are online"
+    for one in canaries:
+        one.takes, one.begun = "well", world.now
+    assert world.run(6000).phase == "Succeeded"
 
 
 def test_what_was_accepted_for_analysis_lets_nobody_pass_who_is_not_there():

@@ -227,11 +227,11 @@ def _unwatched(
     """Return how a wave stands that nobody is there to prove: it waits, but not for ever without a person knowing of it."""
     if progress.wave <= rollout.accepted_absent_wave:
         return _passed(rollout, _at(progress, "Running", "wave", ""), now)
-    text = f"Wave {wave.name} has nobody online that could prove the release"
     gone = [row.seen.since for row in current if not row.seen.online]
+    text = f"Wave {wave.name} has nobody {'online ' if gone else ''}that could prove the release"
     if (now - max([progress.wave_started or now, *gone])).total_seconds() <= rollout.progress_deadline:
         return _at(progress, "Running", "wave", f"{text}.")
-    told = f"{text}, for over {rollout.progress_deadline} s. It goes on when one of its nodes is back, or resumed without them."
+    told = f"{text}, for over {rollout.progress_deadline} s. It goes on when one of its nodes can, or resumed without them."
     return _at(progress, "Paused", NOBODY_ONLINE, told)
 
 
